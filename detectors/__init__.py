@@ -1,0 +1,1 @@
+"""A classifier and a stopping rule under one name: trained, calibrated, judged and stored."""

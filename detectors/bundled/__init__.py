@@ -1,0 +1,1 @@
+"""Data sets and configurations that come with the program."""

@@ -1,0 +1,1 @@
+"""Incremental classifiers: one step in, probabilities out, batched over streams."""

@@ -1,0 +1,1 @@
+"""Classifiers of frames: vectors of numbers that arrive one after another."""

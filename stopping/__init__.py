@@ -1,0 +1,1 @@
+"""When to stop: readiness signals, calibrated thresholds, certificates. Functions on arrays."""

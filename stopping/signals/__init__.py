@@ -1,0 +1,1 @@
+"""Readiness signals: how ready a stream is to be decided, one number a step."""
