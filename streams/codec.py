@@ -1,0 +1,56 @@
+"""Bytes to events: everything that can be said of a record without knowing its detector."""
+
+from __future__ import annotations
+
+import msgspec
+
+from streams.records import MAX_RECORD_BYTES, Event, Reason, Rejected
+
+_decoder = msgspec.json.Decoder(Event)
+_encoder = msgspec.json.Encoder()
+
+
+def decode(value: bytes | None) -> Event | Rejected:
+    """Decode and check one record; never raises, whatever the bytes.
+
+    >>> decode(b'{"stream_id": "a", "frames": [[1.0, 2.0]]}').frames
+    [[1.0, 2.0]]
+    >>> decode(b'{"stream_id": "a", "frames": [[NaN]]}').reason
+    <Reason.MALFORMED: 'malformed_json'>
+    >>> decode(b'{"stream_id": 7}').detail
+    'Expected `str`, got `int` - at `$.stream_id`'
+    """
+    if not value:
+        return Rejected(Reason.EMPTY, "the record has no value")
+    if len(value) > MAX_RECORD_BYTES:
+        return Rejected(Reason.TOO_LARGE, f"{len(value)} bytes; the limit is {MAX_RECORD_BYTES}")
+    try:
+        event = _decoder.decode(value)
+    except msgspec.ValidationError as error:
+        return Rejected(Reason.SCHEMA, _without_values(error))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return Rejected(Reason.MALFORMED, "not a JSON document in UTF-8")
+    if "\x00" in event.stream_id or (event.event_id is not None and "\x00" in event.event_id):
+        return Rejected(Reason.NULL_BYTE, "an identifier holds a null byte")
+    if not event.frames and not event.end:
+        return Rejected(Reason.NO_CONTENT, "neither a frame nor an end marker")
+    return event
+
+
+def encode(event: Event) -> bytes:
+    """Return the JSON of an event.
+
+    >>> decode(encode(Event("a", end=True))).end
+    True
+    """
+    return _encoder.encode(event)
+
+
+def _without_values(error: msgspec.ValidationError) -> str:
+    """Return msgspec's message unless it quotes what it got (unknown field, invalid literal)."""
+    message = str(error)
+    if "unknown field" in message or "nvalid" in message:
+        where = message.rpartition(" - at ")[2] if " - at " in message else "`$`"
+        kind = "unknown field" if "unknown field" in message else "invalid value"
+        return f"{kind} - at {where}"
+    return message

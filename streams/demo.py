@@ -1,0 +1,113 @@
+"""Recorded streams as live traffic, round after round, for whoever just wants to see it work."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import structlog
+
+from streams.codec import encode
+from streams.ports import IngestError
+from streams.replay import events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from detectors.scoring import StreamSet
+    from streams.ports import Ingest
+    from streams.records import Event
+
+BEAT_S = 0.2
+"""Time between two batches."""
+CONCURRENT = 50
+"""Streams under way at a time."""
+
+_log = structlog.get_logger("tocsin.demo")
+
+
+class Demo:
+    """Append recorded streams to the log, one step a second each, for ever.
+
+    What was sent is kept in a file, so that a restarted service goes on with the same streams. A
+    record sent twice around a crash has the same `event_id` and counts once.
+
+    Parameters
+    ----------
+    streams
+        What to replay; from the second round on its name gets the round's number.
+    detector
+        Whom the records are for.
+    ingest
+        Where they go.
+    progress
+        File that holds round and number of records sent in it.
+    speed
+        Steps a second of each stream.
+    """
+
+    def __init__(
+        self, streams: StreamSet, detector: str, ingest: Ingest, progress: Path, *, speed: float
+    ) -> None:
+        self._streams, self._detector, self._ingest = streams, detector, ingest
+        self._progress, self._speed = progress, speed
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="demo", daemon=True)
+
+    def start(self) -> None:
+        """Begin, or go on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the batch under way."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        nth, sent = self._read()
+        while not self._stopping.is_set():
+            source = islice(round_events(self._streams, self._detector, nth), sent, None)
+            if self._play(source, nth, sent):
+                nth, sent = nth + 1, 0
+
+    def _play(self, source: Iterator[Event], nth: int, sent: int) -> bool:
+        """Send a round's remaining records; return False if stopped before its end."""
+        size = max(1, round(self._speed * CONCURRENT * BEAT_S))
+        while batch := list(islice(source, size)):
+            records = [(event.stream_id, encode(event)) for event in batch]
+            while not self._append(records):
+                if self._stopping.wait(1.0):
+                    return False
+            sent += len(batch)
+            self._write(nth, sent)
+            if self._stopping.wait(BEAT_S * len(batch) / size):
+                return False
+        return True
+
+    def _append(self, records: list[tuple[str, bytes]]) -> bool:
+        failed = [x for x in self._ingest.append(records) if isinstance(x, IngestError)]
+        if failed:
+            _log.warning("demo_waits", detail=str(failed[0]))
+        return not failed
+
+    def _read(self) -> tuple[int, int]:
+        try:
+            kept = json.loads(self._progress.read_text())
+            return int(kept["round"]), int(kept["sent"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return 1, 0
+
+    def _write(self, nth: int, sent: int) -> None:
+        draft = self._progress.with_suffix(".new")
+        draft.write_text(json.dumps({"round": nth, "sent": sent}))
+        draft.replace(self._progress)
+
+
+def round_events(streams: StreamSet, detector: str, nth: int) -> Iterator[Event]:
+    """Yield the records of the n-th round; the first one keeps the set's own stream ids."""
+    named = streams if nth == 1 else replace(streams, name=f"{streams.name}#{nth}")
+    return events(named, detector, seed=nth, concurrent=CONCURRENT)

@@ -1,0 +1,1 @@
+"""Drivers: poll, hand over to the worker, acknowledge."""

@@ -1,0 +1,119 @@
+"""The embedded driver: the record log of the store, read by the same worker, in one process."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from store.errors import StoreError, StoreUnavailableError
+from streams.ports import IngestError, Position
+from streams.records import RawRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from store.log import RecordLog
+    from streams.worker import Worker
+
+GROUP = "embedded"
+"""Group id of the embedded service's ledger rows."""
+IDLE_S = 0.5
+"""How often the log is looked at when nobody says that it grew."""
+LONGEST_PAUSE_S = 10.0
+"""Between two tries while the store does not answer."""
+
+_log = structlog.get_logger("tocsin.embedded")
+
+
+class LogFetcher:
+    """The record log as a `streams.ports.Fetcher`."""
+
+    def __init__(self, log: RecordLog) -> None:
+        self._log = log
+
+    def end(self, partition: int) -> int:
+        """Return the offset that the next record will get."""
+        return self._log.end(partition)
+
+    def fetch(self, partition: int, start: int, stop: int, limit: int) -> list[RawRecord]:
+        """Return the records from `start` on, at most `limit` of them."""
+        return [RawRecord(*record) for record in self._log.fetch(partition, start, stop, limit)]
+
+
+class LogIngest:
+    """The record log as a `streams.ports.Ingest`: durable before it returns."""
+
+    def __init__(self, log: RecordLog, wake: Callable[[], None]) -> None:
+        self._log, self._wake = log, wake
+
+    def append(self, records: Sequence[tuple[str, bytes]]) -> list[Position | IngestError]:
+        """Append all records or none."""
+        try:
+            positions = self._log.append(records)
+        except StoreError as error:
+            return [IngestError(str(error))] * len(records)
+        self._wake()
+        return [Position(*position) for position in positions]
+
+    def ready(self) -> str | None:
+        """None if the log can be read, which the store's own check covers too."""
+        try:
+            self._log.end(0)
+        except StoreError as error:
+            return str(error)
+        return None
+
+
+class EmbeddedDriver:
+    """Read every partition of the log on one thread, as long as it is not told to stop.
+
+    A store that does not answer is asked again, for ever; any other error ends the thread, and
+    `failure` says so: going on could skip a record.
+    """
+
+    def __init__(self, worker: Worker, log: RecordLog) -> None:
+        self.worker = worker
+        self.failure: str | None = None
+        self._log = log
+        self._grown, self._stopping = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="engine")
+
+    def start(self) -> None:
+        """Claim the log and begin where the ledger says."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that the log grew."""
+        self._grown.set()
+
+    def stop(self) -> None:
+        """Finish the batch under way and end the thread."""
+        self._stopping.set()
+        self._grown.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause_s, claimed = 0.1, False
+        while not self._stopping.is_set():
+            try:
+                if not claimed:
+                    self.worker.assign(range(self._log.n_partitions))
+                    claimed = True
+                self._grown.clear()
+                self._catch_up()
+                pause_s = 0.1
+                self._grown.wait(IDLE_S)
+            except StoreUnavailableError as error:
+                _log.warning("store_unavailable", detail=str(error), retry_s=pause_s)
+                self._stopping.wait(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            except Exception as error:
+                self.failure = f"the engine stopped: {type(error).__name__}"
+                _log.exception("engine_stopped", error=type(error).__name__)
+                return
+
+    def _catch_up(self) -> None:
+        for partition in range(self._log.n_partitions):
+            self.worker.drain(partition, self._log.end(partition))

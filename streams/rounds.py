@@ -1,0 +1,132 @@
+"""A batch's records laid out as rounds: the k-th step of every stream forms the k-th round."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.state import REMEMBERED_EVENTS, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """The valid records of one batch for one detector, in the order they came."""
+
+    row: Index
+    """[m] which stream of the batch."""
+    event_ids: Sequence[str]
+    hashes: NDArray[np.uint64]
+    """[m] `event_hash` of each id."""
+    n_frames: Index
+    """[m]"""
+    ends: NDArray[np.bool_]
+    """[m] an end marker follows the record's frames."""
+    frames: NDArray[np.float32]
+    """[sum of n_frames, d]"""
+    times: Sequence[datetime | None]
+
+
+class Round(NamedTuple):
+    """At most one item of each stream: a step to score or an end marker."""
+
+    row: Index
+    record: Index
+    frame: Index
+    """Row of `Arrivals.frames`; meaningless for an end marker."""
+    is_end: NDArray[np.bool_]
+
+
+def event_hash(event_id: str) -> int:
+    """Return 64 bits that name an event id; an adversary cannot make two ids collide at will.
+
+    >>> event_hash("pen-17/3") == event_hash("pen-17/3")
+    True
+    """
+    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest(), "little")
+
+
+def occurrence(row: Index) -> Index:
+    """Return how many earlier entries have the same value.
+
+    >>> occurrence(np.array([4, 2, 4, 4, 2])).tolist()
+    [0, 0, 1, 2, 1]
+    """
+    order = np.argsort(row, kind="stable")
+    ordered = row[order]
+    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(row) else order
+    counts = np.diff(np.r_[first, len(row)])
+    rank = np.empty(len(row), dtype=np.intp)
+    rank[order] = np.arange(len(row)) - np.repeat(first, counts)
+    return rank
+
+
+def first_deliveries(rows: Rows, arrivals: Arrivals) -> NDArray[np.bool_]:
+    """Return which records do not repeat one of their stream's last 64 event ids; [m].
+
+    Exact whatever the batches: whether a record counts depends on its stream's past alone.
+    """
+    row, hashes = arrivals.row, arrivals.hashes
+    filled = np.minimum(rows["n_records"], REMEMBERED_EVENTS)[row]
+    known = rows["recent"][row] == hashes[:, None]
+    known &= np.arange(REMEMBERED_EVENTS) < filled[:, None]
+    suspicious = known.any(axis=1)
+    order = np.lexsort((hashes, row))
+    twin = (row[order][1:] == row[order][:-1]) & (hashes[order][1:] == hashes[order][:-1])
+    suspicious[order[1:][twin]] = True
+    keep = np.ones(len(row), dtype=np.bool_)
+    # Only a stream with a possible repeat is walked through record by record.
+    for stream in np.unique(row[suspicious]):
+        at = np.flatnonzero(row == stream)
+        keep[at] = _walk(rows[stream], hashes[at].tolist())
+    return keep
+
+
+def _walk(state: np.void, hashes: Sequence[int]) -> list[bool]:
+    seen = int(state["n_records"])
+    start = max(0, seen - REMEMBERED_EVENTS)
+    window = deque(
+        (int(state["recent"][k % REMEMBERED_EVENTS]) for k in range(start, seen)),
+        maxlen=REMEMBERED_EVENTS,
+    )
+    keep = []
+    for value in hashes:
+        keep.append(value not in window)
+        if keep[-1]:
+            window.append(value)
+    return keep
+
+
+def remember(rows: Rows, row: Index, hashes: NDArray[np.uint64]) -> None:
+    """Add the hashes of accepted records to their streams' rings, in place."""
+    rank = occurrence(row)
+    counts = np.bincount(row, minlength=len(rows))
+    last = rank >= counts[row] - REMEMBERED_EVENTS  # earlier ones would be overwritten anyway
+    position = (rows["n_records"][row] + rank) % REMEMBERED_EVENTS
+    rows["recent"][row[last], position[last]] = hashes[last]
+    rows["n_records"] += counts
+
+
+def rounds(arrivals: Arrivals, kept: Index) -> Iterator[Round]:
+    """Yield the rounds of the kept records, first items first."""
+    n_items = arrivals.n_frames[kept] + arrivals.ends[kept]
+    record = np.repeat(kept, n_items)
+    nth = occurrence(record)  # which item of its record
+    first_frame = np.cumsum(arrivals.n_frames) - arrivals.n_frames
+    is_end = nth == arrivals.n_frames[record]
+    row = arrivals.row[record]
+    rank = occurrence(row)
+    order = np.argsort(rank, kind="stable")
+    for at in np.split(order, np.flatnonzero(np.diff(rank[order])) + 1):
+        if len(at):
+            yield Round(row[at], record[at], first_frame[record[at]] + nth[at], is_end[at])
