@@ -1,0 +1,1 @@
+"""REST: events in, decisions out."""

@@ -1,0 +1,40 @@
+"""Reading a request body, no further than its limit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.errors import Refused
+from api.problems import Kind
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+async def _read(request: Request) -> bytes:
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0]
+    if media_type.strip().lower() != "application/json":
+        raise Refused(Kind.MEDIA, "Send the body with `Content-Type: application/json`.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refused(Kind.MEDIA, "Send the body without a Content-Encoding.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
+        raise _too_large()
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> Refused:
+    return Refused(
+        Kind.TOO_LARGE,
+        f"The body is larger than {MAX_BODY_BYTES} bytes; send the events in smaller batches.",
+        headers={"Connection": "close"},
+    )
+
+
+JsonBody = Annotated[bytes, Depends(_read)]

@@ -1,0 +1,358 @@
+"""What the API takes and gives; database rows are other classes (`store.tables`)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+)
+
+from streams.records import MAX_FRAMES, Reason
+
+
+def _to_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        message = "lies outside the years 1 to 9999 in UTC"
+        raise ValueError(message) from error
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Limit = Annotated[int, Field(ge=1, le=500, description="Rows on a page.")]
+Cursor = Annotated[
+    str | None, Field(max_length=512, description="`next_cursor` of the page before.")
+]
+
+_DECISION: dict[str, JsonValue] = {
+    "id": "5b1f7c0e-6f1d-5d0a-9d0f-0d5f4b7f2a11",
+    "detector": "pendigits",
+    "version": "3f9a1c",
+    "stream_id": "pen-17",
+    "episode": "pendigits/test/17/1",
+    "label": "3",
+    "probability": 0.981,
+    "halt_step": 4,
+    "reason": "threshold",
+    "readiness": 0.97,
+    "threshold": 0.95,
+    "shadow": False,
+    "event_time": "2026-11-22T09:30:00Z",
+    "decided_at": "2026-11-22T09:30:00.120000Z",
+    "top_reasons": [{"step": 3, "weight": 1.7, "evidence": {"x": 81.0, "y": 27.0}}],
+}
+
+
+def _example(value: dict[str, JsonValue]) -> ConfigDict:
+    return ConfigDict(
+        from_attributes=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        json_schema_extra={"examples": [value]},
+    )
+
+
+class EventIn(BaseModel):
+    """One record; described here, decoded by `streams.codec`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "stream_id": "pen-17",
+                    "event_id": "pen-17/3",
+                    "detector": "pendigits",
+                    "time": "2026-11-22T09:30:00Z",
+                    "frames": [[47.0, 100.0], [27.0, 81.0]],
+                    "end": False,
+                }
+            ]
+        },
+    )
+
+    stream_id: Name
+    v: Literal[1] = 1
+    event_id: Name | None = Field(default=None, description="Made, and returned, if missing.")
+    detector: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    time: AwareDatetime | None = None
+    frames: list[list[float]] | None = Field(default=None, max_length=MAX_FRAMES)
+    end: bool = Field(default=False, description="The stream ends after these frames.")
+
+
+class EventsIn(BaseModel):
+    """Several records."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    events: list[EventIn] = Field(min_length=1, max_length=1000)
+
+
+class EventResult(BaseModel):
+    """What became of one event."""
+
+    index: int = Field(description="Position in the request, from 0.")
+    status: Literal["accepted", "rejected", "failed"] = Field(
+        description="Accepted = durable. Rejected = can never be used. Failed = send it again."
+    )
+    event_id: str | None = None
+    reason: Reason | None = None
+    detail: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+
+
+class EventsOut(BaseModel):
+    """What became of each event; at least one was durably accepted."""
+
+    model_config = _example(
+        {
+            "accepted": 1,
+            "rejected": 1,
+            "failed": 0,
+            "results": [
+                {
+                    "index": 0, "status": "accepted", "event_id": "pen-17/3",
+                    "partition": 2, "offset": 1041,
+                },
+                {
+                    "index": 1, "status": "rejected", "reason": "no_content",
+                    "detail": "neither a frame nor an end marker",
+                },
+            ],
+        }
+    )  # fmt: skip
+
+    accepted: int
+    rejected: int
+    failed: int
+    results: list[EventResult]
+
+
+class ContributionOut(BaseModel):
+    """How far one step moved the answer."""
+
+    step: int
+    weight: float = Field(description="Nats added to the log-odds of the label.")
+    evidence: dict[str, JsonValue] = Field(description="What was read at that step.")
+
+
+class ExplanationOut(BaseModel):
+    """Why the stream got its label."""
+
+    method: str
+    contributions: list[ContributionOut] = Field(description="Largest absolute weight first.")
+    rest: float = Field(default=0.0, description="Nats that the steps not listed add up to.")
+
+
+class PointOut(BaseModel):
+    """One step of the way to a decision."""
+
+    step: int
+    label: str
+    probability: float
+    readiness: float | None = None
+
+
+class DecisionOut(BaseModel):
+    """The final verdict on one episode of a stream."""
+
+    model_config = _example(_DECISION)
+
+    id: UUID
+    detector: str
+    version: str
+    stream_id: str
+    episode: str = Field(description="`event_id` of the episode's first record.")
+    label: str
+    probability: float
+    halt_step: int
+    reason: Literal["threshold", "horizon", "end"]
+    readiness: float | None
+    threshold: float | None
+    shadow: bool
+    event_time: datetime | None
+    decided_at: datetime
+    top_reasons: list[ContributionOut] = Field(
+        validation_alias="explanation", description="The three largest contributions."
+    )
+
+    @field_validator("top_reasons", mode="before")
+    @classmethod
+    def _largest(cls, explanation: Any) -> Any:  # noqa: ANN401  # before validation: anything
+        if isinstance(explanation, dict):
+            return explanation.get("contributions", [])[:3]
+        return explanation
+
+
+class DecisionList(BaseModel):
+    """Some decisions, newest first."""
+
+    model_config = _example({"decisions": [_DECISION], "next_cursor": None})
+
+    decisions: list[DecisionOut]
+    next_cursor: str | None = Field(description="For the next page; null on the last.")
+
+
+class OutcomeOut(BaseModel):
+    """What a shadow stream answered at its end."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    late_label: str
+    late_probability: float
+    length: int = Field(description="Steps to the stream's end.")
+    ended_at: datetime
+
+
+class DecisionDetail(BaseModel):
+    """A decision with its reasons, its way, its promise and, for a shadow, its outcome."""
+
+    model_config = _example(
+        {
+            "decision": _DECISION,
+            "explanation": {
+                "method": "change of the label's log-odds at each step",
+                "contributions": [
+                    {"step": 3, "weight": 1.7, "evidence": {"x": 81.0, "y": 27.0}}
+                ],
+                "rest": 0.4,
+            },
+            "trajectory": [
+                {"step": 4, "label": "3", "probability": 0.981, "readiness": 0.97}
+            ],
+            "certificate": {"control": "conditional", "alpha": 0.1, "delta": 0.05},
+            "outcome": None,
+        }
+    )  # fmt: skip
+
+    decision: DecisionOut
+    explanation: ExplanationOut
+    trajectory: list[PointOut]
+    certificate: dict[str, JsonValue] | None = Field(
+        description="What was promised for this version, and on what ground."
+    )
+    outcome: OutcomeOut | None
+
+
+class StreamStateOut(BaseModel):
+    """Where a stream stands under one detector."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    detector: str
+    version: str
+    phase: str = Field(description="`open`, `halted` or `ended`.")
+    steps: int
+    episode: str
+    updated_at: datetime
+
+
+class StreamOut(BaseModel):
+    """What is known of one stream."""
+
+    model_config = _example(
+        {
+            "stream_id": "pen-17",
+            "states": [
+                {
+                    "detector": "pendigits", "version": "3f9a1c", "phase": "halted", "steps": 4,
+                    "episode": "pendigits/test/17/1", "updated_at": "2026-11-22T09:30:00Z",
+                }
+            ],
+            "decisions": [_DECISION],
+            "next_cursor": None,
+        }
+    )  # fmt: skip
+
+    stream_id: str
+    states: list[StreamStateOut]
+    decisions: list[DecisionOut] = Field(description="The newest, at most 50.")
+    next_cursor: str | None = Field(
+        description="Goes on at GET /v1/decisions?stream_id=..., with no other filter."
+    )
+
+
+class DetectorOut(BaseModel):
+    """A detector version, with what it promises."""
+
+    name: str
+    version: str
+    status: str = Field(description="`active` or `retired`.")
+    registered_at: datetime
+    guarantee: dict[str, JsonValue]
+    summary: dict[str, JsonValue] = Field(description="The model card without its long lists.")
+
+
+class DetectorList(BaseModel):
+    """All detector versions that serve or have served."""
+
+    model_config = _example(
+        {
+            "detectors": [
+                {
+                    "name": "pendigits", "version": "3f9a1c", "status": "active",
+                    "registered_at": "2026-11-22T09:00:00Z",
+                    "guarantee": {"control": "conditional", "alpha": 0.1, "delta": 0.05},
+                    "summary": {"classes": ["0", "1"]},
+                }
+            ]
+        }
+    )  # fmt: skip
+
+    detectors: list[DetectorOut]
+
+
+class DeadLetterOut(BaseModel):
+    """A record that could not be used: where and why, never what it held."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    topic: str
+    partition: int
+    offset: int
+    detector: str | None
+    reason: str
+    detail: str
+    failed_at: datetime
+
+
+class DeadLetterList(BaseModel):
+    """Some dead letters, newest first."""
+
+    model_config = _example(
+        {
+            "dead_letters": [
+                {
+                    "id": 7, "topic": "tocsin.events", "partition": 3, "offset": 90,
+                    "detector": None, "reason": "malformed_json",
+                    "detail": "not a JSON document in UTF-8",
+                    "failed_at": "2026-11-22T09:30:00Z",
+                }
+            ],
+            "next_cursor": None,
+        }
+    )  # fmt: skip
+
+    dead_letters: list[DeadLetterOut]
+    next_cursor: str | None
+
+
+class Health(BaseModel):
+    """The process answers, or the whole service is ready."""
+
+    model_config = _example({"status": "ok"})
+
+    status: Literal["ok"] = "ok"

@@ -1,0 +1,30 @@
+"""What the commands that talk to Kafka share."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from cli.settings import Settings
+
+CHATTY = ("kafka", "aiokafka", "faust", "mode")
+
+
+def servers(settings: Settings) -> str:
+    """Return the bootstrap servers; CommandError if none are configured."""
+    if not settings.kafka_servers:
+        message = (
+            "no Kafka is configured: set TOCSIN_KAFKA_SERVERS to its bootstrap servers, for "
+            "example broker1:9092,broker2:9092. `tocsin up` works without one."
+        )
+        raise CommandError(message)
+    return settings.kafka_servers
+
+
+def hush(level: int = logging.CRITICAL) -> None:
+    """Keep the client libraries' own remarks from stderr; what matters comes as an error."""
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(level)

@@ -1,0 +1,51 @@
+"""What every serving process does with its detectors before the first record."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Engine
+
+    from cli.settings import Settings
+    from store.session import Transact
+    from streams.roster import Roster
+
+
+def load_roster(settings: Settings, references: Sequence[str]) -> Roster:
+    """Load detectors by folder or ``name[@version]``; older versions come from the registry."""
+    from detectors.registry import Registry
+    from streams.roster import Roster
+
+    registry = Registry(settings.resolved_registry())
+    detectors = [registry.load(reference) for reference in references]
+    names = [detector.name for detector in detectors]
+    if twice := {name for name in names if names.count(name) > 1}:
+        message = f"detector {min(twice)} is named twice; a worker runs one version of each."
+        raise CommandError(message)
+    return Roster(detectors, lambda name, version: registry.load(f"{name}@{version}"))
+
+
+def announce(roster: Roster, engine: Engine, transact: Transact, group: str) -> None:
+    """Check that streams under way can go on, and tell the store which versions serve."""
+    from sqlalchemy.engine import Connection
+
+    from store.detectors import register
+    from store.pinned import pinned_versions
+
+    roster.require(pinned_versions(engine, group))
+    now = datetime.now(tz=UTC)
+
+    def job(connection: Connection) -> None:
+        for detector in roster.detectors:
+            register(
+                connection, name=detector.name, version=detector.version, card=detector.card,
+                certificate=detector.certificate, now=now,
+            )  # fmt: skip
+
+    transact(job)

@@ -1,0 +1,79 @@
+"""The one settings class: environment ``TOCSIN_*``, and files for secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured; built at start-up and passed down.
+
+    Each field is read from the environment variable ``TOCSIN_`` + its name in capitals. Fields
+    that end in ``_file`` name a file that holds a secret, so that no secret stands in the
+    environment or on a command line.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_", extra="ignore")
+
+    profile: Literal["development", "production"] = "development"
+    state_dir: Path = Path("var")
+    """Folder of the embedded service: store, secrets, artefacts."""
+    store_url: str | None = None
+    """SQLAlchemy URL without a password in it; default: SQLite below `state_dir`."""
+    store_password_file: Path | None = None
+    registry: Path | None = None
+    """Folder of trained detectors; default: ``detectors`` below `state_dir`."""
+    data_dir: Path | None = None
+    """Where DATASET names are looked up before the bundled sets."""
+    pepper_file: Path | None = None
+    """Key under which API keys are hashed; default: ``pepper`` below `state_dir`, made there."""
+    admin_key_file: Path | None = None
+    """Where the first admin key is written, mode 0600, besides being printed once."""
+    kafka_servers: str | None = None
+    """Bootstrap servers, ``host:port,host:port``."""
+    topic: str = "tocsin.events"
+    decisions_topic: str = "tocsin.decisions"
+    group: str = "tocsin"
+    """Kafka group id of the workers; names the ledger rows too."""
+    session_timeout_s: int = Field(default=30, ge=6, le=300)
+    host: str = "127.0.0.1"
+    port: int = Field(default=8600, ge=0, le=65535)
+    cache_streams: int = Field(default=200_000, ge=1000)
+    """States a worker keeps in memory."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("store_url")
+    @classmethod
+    def _no_password(cls, url: str | None) -> str | None:
+        from sqlalchemy.engine import make_url
+
+        if url is not None and make_url(url).password is not None:
+            message = (
+                "TOCSIN_STORE_URL holds a password; leave it out and name a file that holds it "
+                "in TOCSIN_STORE_PASSWORD_FILE"
+            )
+            raise ValueError(message)
+        return url
+
+    def resolved_store_url(self) -> str:
+        """Return the URL to connect to, with the password read from its file."""
+        from sqlalchemy.engine import make_url
+
+        if self.store_url is None:
+            return f"sqlite:///{(self.state_dir / 'tocsin.sqlite').resolve()}"
+        url = make_url(self.store_url)
+        if self.store_password_file is not None:
+            url = url.set(password=self.store_password_file.read_text().strip())
+        return url.render_as_string(hide_password=False)
+
+    def resolved_registry(self) -> Path:
+        """Return the folder of trained detectors."""
+        return self.registry or self.state_dir / "detectors"
+
+    def resolved_pepper_file(self) -> Path:
+        """Return the file with the key under which API keys are hashed."""
+        return self.pepper_file or self.state_dir / "pepper"

@@ -1,0 +1,169 @@
+"""``tocsin worker``: the Kafka worker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from contextlib import ExitStack
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
+
+import typer
+
+from cli import kafka
+from cli.errors import CommandError
+from cli.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy.engine import Engine
+
+    from streams.drivers.faust import Deliver, FaustSettings
+    from streams.roster import Roster
+    from streams.topics import Topic
+    from streams.worker import Worker
+
+ALIVE_S = 30
+"""How long after its last word a worker of the group counts as alive."""
+
+
+class Driver(StrEnum):
+    """How records are read from Kafka."""
+
+    FAUST = "faust"
+
+
+def worker(
+    detector: Annotated[
+        list[str], typer.Option(help="Detector to run: folder or name[@version]; may be repeated.")
+    ],
+    driver: Annotated[Driver, typer.Option(help="How records are read.")] = Driver.FAUST,
+) -> None:
+    """Read records from Kafka, decide, and store decisions, until told to stop.
+
+    Start several to share the partitions; all of a group (TOCSIN_GROUP) run the same detectors.
+    """
+    from cli import logs
+
+    settings = Settings()
+    logs.configure(settings.log_level)
+    kafka.hush(logging.WARNING)
+    code = serve(settings, detector)
+    if code:
+        raise typer.Exit(code=code)
+
+
+def serve(settings: Settings, references: Sequence[str], *, deliver: Deliver | None = None) -> int:
+    """Run a worker; return its exit code.
+
+    `deliver` stands between Faust and the worker, for tests that lose deliveries.
+    """
+    from cli.serving import announce, load_roster
+    from store.session import direct
+    from streams import topics
+    from streams.drivers.faust import run
+
+    servers = kafka.servers(settings)
+    with ExitStack() as running:
+        engine = _store(settings)
+        running.callback(engine.dispose)
+        topic = topics.find(servers, settings.topic)
+        topics.find(servers, settings.decisions_topic)
+        roster = load_roster(settings, references)
+        announce(roster, engine, direct(engine), settings.group)
+        work = _worker(settings, engine, roster, topic, running)
+        beat = _enter(settings, engine, roster, running)
+        return run(_driver_settings(settings, servers), work, beat=beat, deliver=deliver)
+
+
+def _store(settings: Settings) -> Engine:
+    from sqlalchemy.engine import make_url
+
+    from store.session import connect, require_schema
+
+    url = settings.resolved_store_url()
+    if make_url(url).get_backend_name() == "sqlite":
+        message = (
+            "the store is SQLite, which serves one process at a time. Use `tocsin up`, which has "
+            "worker and API in one process, or set TOCSIN_STORE_URL to a PostgreSQL database."
+        )
+        raise CommandError(message)
+    engine = connect(url)
+    require_schema(engine)
+    return engine
+
+
+def _worker(
+    settings: Settings, engine: Engine, roster: Roster, topic: Topic, running: ExitStack
+) -> Worker:
+    from store.ledger import SqlLedger
+    from streams.drivers.kafka_fetch import KafkaFetcher
+    from streams.worker import Worker
+
+    ledger = SqlLedger(engine, settings.group, topic.name, topic.topic_id, topic.n_partitions)
+    fetcher = running.enter_context(KafkaFetcher(kafka.servers(settings), topic.name))
+    return Worker(
+        roster,
+        ledger.open(),
+        fetcher,
+        topic_id=topic.topic_id,
+        session_ticks=settings.session_timeout_s,
+        cache_streams=settings.cache_streams,
+    )
+
+
+def _enter(
+    settings: Settings, engine: Engine, roster: Roster, running: ExitStack
+) -> Callable[[], None]:
+    """Enter the group and begin to publish; return what says that the worker lives."""
+    from store import workers
+    from store.outbox import Outbox
+    from streams.outbox import LEASE_S, OutboxPublisher
+
+    me = f"{socket.gethostname()[:30]}-{os.getpid()}-{uuid4().hex[:8]}"
+
+    def enter() -> None:
+        workers.register(engine, me, settings.group, roster.fingerprint, ALIVE_S)
+
+    def beat() -> None:
+        if not workers.beat(engine, me):
+            enter()  # silent for too long: others may have come with other detectors since
+
+    enter()
+    running.callback(_quietly, lambda: workers.forget(engine, me))
+    outbox = Outbox(engine, settings.group)
+    lease = outbox.lease(me, LEASE_S)
+    publisher = OutboxPublisher(outbox, lease, kafka.servers(settings), settings.decisions_topic)
+    publisher.start()
+    running.callback(publisher.stop)
+    return beat
+
+
+def _quietly(last: Callable[[], None]) -> None:
+    """Do something on the way out that may as well be left to time."""
+    from store.errors import StoreUnavailableError
+
+    try:
+        last()
+    except StoreUnavailableError as error:
+        logging.getLogger("tocsin.worker").warning("left without a word: %s", error)
+
+
+def _driver_settings(settings: Settings, servers: str) -> FaustSettings:
+    from streams.drivers.faust import FaustSettings
+
+    return FaustSettings(
+        servers=servers,
+        topic=settings.topic,
+        group=settings.group,
+        session_timeout_s=settings.session_timeout_s,
+        work_dir=settings.state_dir / "faust",
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``tocsin worker`` to the command line."""
+    app.command()(worker)
