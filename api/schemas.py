@@ -199,7 +199,7 @@ class DecisionOut(BaseModel):
 class DecisionList(BaseModel):
     """Some decisions, newest first."""
 
-    model_config = _example({"decisions": [_DECISION], "next_cursor": None})
+    model_config = _example({"decisions": [_DECISION], "next_cursor": "kq0r8m1xVtJc"})
 
     decisions: list[DecisionOut]
     next_cursor: str | None = Field(description="For the next page; null on the last.")
@@ -233,7 +233,10 @@ class DecisionDetail(BaseModel):
                 {"step": 4, "label": "3", "probability": 0.981, "readiness": 0.97}
             ],
             "certificate": {"control": "conditional", "alpha": 0.1, "delta": 0.05},
-            "outcome": None,
+            "outcome": {
+                "late_label": "3", "late_probability": 0.99, "length": 8,
+                "ended_at": "2026-11-22T09:30:04Z",
+            },
         }
     )  # fmt: skip
 
@@ -272,7 +275,7 @@ class StreamOut(BaseModel):
                 }
             ],
             "decisions": [_DECISION],
-            "next_cursor": None,
+            "next_cursor": "kq0r8m1xVtJc",
         }
     )  # fmt: skip
 
@@ -337,12 +340,12 @@ class DeadLetterList(BaseModel):
             "dead_letters": [
                 {
                     "id": 7, "topic": "tocsin.events", "partition": 3, "offset": 90,
-                    "detector": None, "reason": "malformed_json",
-                    "detail": "not a JSON document in UTF-8",
+                    "detector": "pendigits", "reason": "wrong_width",
+                    "detail": "3 numbers in a frame; 2 wanted",
                     "failed_at": "2026-11-22T09:30:00Z",
                 }
             ],
-            "next_cursor": None,
+            "next_cursor": "kq0r8m1xVtJc",
         }
     )  # fmt: skip
 

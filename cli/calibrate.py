@@ -161,7 +161,8 @@ def load_scores(path: Path) -> dict[str, NDArray[Any]]:
 
     known = ("readiness", "predicted", "label", "lengths", "group")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:  # ours to close: numpy leaves a damaged file open
+            file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 message = f"{path} holds one bare array; write the arrays with numpy.savez"
                 raise CommandError(message)

@@ -11,7 +11,22 @@ import sys
 
 import typer
 
-from cli import api, calibrate, db, decisions, doctor, keys, up
+from cli import (
+    api,
+    calibrate,
+    db,
+    decisions,
+    detectors,
+    doctor,
+    evaluate,
+    keys,
+    produce,
+    replay,
+    topics,
+    train,
+    up,
+    worker,
+)
 
 app = typer.Typer(
     name="tocsin",
@@ -31,7 +46,10 @@ def options(
         os.environ["TOCSIN_DEBUG"] = "1"
 
 
-for command in (up, calibrate, decisions, api, db, keys, doctor):
+for command in (
+    up, train, calibrate, evaluate, replay, worker, api, topics, produce, decisions, db, keys,
+    detectors, doctor,
+):  # fmt: skip
     command.register(app)
 
 
@@ -55,7 +73,8 @@ def _message(error: Exception) -> str:
     for base in kind.__mro__:
         if base.__module__.endswith(".errors") and not base.__module__.startswith("sqlalchemy"):
             return str(error)
-    return f"{kind.__name__}: {error}\nThis may be a fault of ours: run it again with `tocsin --debug ...`."
+    advice = "This may be a fault of ours: run it again with `tocsin --debug ...`."
+    return f"{kind.__name__}: {error}\n{advice}"
 
 
 if __name__ == "__main__":

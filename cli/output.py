@@ -12,7 +12,12 @@ import typer
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-def emit(document: Any, as_json: bool, *, table: Callable[[Any], None] | None = None) -> None:
+def emit(
+    document: Mapping[str, Any] | Sequence[Any],
+    as_json: bool,
+    *,
+    table: Callable[[Any], None] | None = None,
+) -> None:
     """Print `document`: as JSON, or through `table`, or as a plain two-column listing."""
     if as_json:
         import msgspec
@@ -22,12 +27,13 @@ def emit(document: Any, as_json: bool, *, table: Callable[[Any], None] | None = 
     elif table is not None:
         table(document)
     else:
-        print_mapping(document)
+        named = document if isinstance(document, Mapping) else dict(enumerate(document, start=1))
+        print_mapping(named)
 
 
-def print_mapping(document: Mapping[str, Any]) -> None:
+def print_mapping(document: Mapping[Any, Any]) -> None:
     """Print names and values, one a line."""
-    print_rows(["", "value"], [[name, str(value)] for name, value in document.items()])
+    print_rows(["", "value"], [[str(name), str(value)] for name, value in document.items()])
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -54,7 +60,13 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
     Silent when stderr is not a terminal.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
 
     console = Console(stderr=True)
     bar = Progress(

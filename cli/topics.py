@@ -25,13 +25,18 @@ def create(
 ) -> None:
     """Create the topic of records and that of decisions; topics that fit are left alone."""
     from streams import topics as admin
+    from streams.records import MAX_RECORD_BYTES
 
     settings = Settings()
     servers = kafka.servers(settings)
     kafka.hush()
+    # A record of the largest size that we take must fit, with its key and Kafka's own envelope.
+    configs = {"max.message.bytes": str(2 * MAX_RECORD_BYTES)}
     rows: list[dict[str, Any]] = []
     for name in (settings.topic, settings.decisions_topic):
-        new = admin.create(servers, name, partitions=partitions, replication=replication)
+        new = admin.create(
+            servers, name, partitions=partitions, replication=replication, configs=configs
+        )
         found = admin.find(servers, name)
         rows.append({**asdict(found), "created": new})
     emit({"topics": rows}, as_json, table=_topics_table)

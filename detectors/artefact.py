@@ -15,8 +15,6 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from detectors import card as cards
 from detectors import config as configs
 from detectors import signals
@@ -35,6 +33,8 @@ from stopping.errors import CertificateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import numpy as np
 
     from detectors.config import DetectorConfig
     from models.protocol import Classifier

@@ -46,7 +46,7 @@ def write(
         "made_on": made_on,
         "purpose": (
             f"Says which of the classes {', '.join(parts.fit.classes)} a stream of "
-            f"{'/'.join(parts.fit.channels)} frames belongs to, as early as the promise below allows."
+            f"{'/'.join(parts.fit.channels)} frames belongs to, as early as its promise allows."
         ),
         "data": _data(dataset, parts),
         "split": _split(config, parts, dataset),

@@ -56,14 +56,14 @@ class DetectorConfig(Struct, frozen=True):
     classifier: ClassifierConfig
     rule: RuleConfig = RuleConfig()
     modality: str = "frames"
-    signal: Signal = "auto"
+    signal: str = "auto"
     horizon: int | None = None
     """Steps; None = the 95th percentile of the training streams' lengths."""
     shadow_share: float = 0.05
     seed: int = 0
     """Of the split and the calibration; the classifier has its own."""
 
-    def resolved(self, *, signal: Signal, horizon: int) -> DetectorConfig:
+    def resolved(self, *, signal: str, horizon: int) -> DetectorConfig:
         """Return the configuration with nothing left to find out."""
         return msgspec.structs.replace(self, signal=signal, horizon=horizon)
 
@@ -106,14 +106,14 @@ def parse(text: str, source: str = "the configuration") -> DetectorConfig:
     0.1
     """
     try:
-        table = msgspec.toml.decode(text, type=_Table)
+        found = msgspec.toml.decode(text, type=_Table)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ConfigError(source, str(error)) from error
-    kind, classifier = _classifier(table.classifier, source)
+    kind, classifier = _classifier(found.classifier, source)
     return DetectorConfig(
-        name=table.name, dataset=table.dataset, classifier=ClassifierConfig(kind, classifier),
-        rule=table.rule, modality=table.modality, signal=table.signal, horizon=table.horizon,
-        shadow_share=table.shadow_share, seed=table.seed,
+        name=found.name, dataset=found.dataset, classifier=ClassifierConfig(kind, classifier),
+        rule=found.rule, modality=found.modality, signal=found.signal, horizon=found.horizon,
+        shadow_share=found.shadow_share, seed=found.seed,
     )  # fmt: skip
 
 
@@ -126,9 +126,9 @@ def read(path: Path) -> DetectorConfig:
     return parse(text, str(path))
 
 
-def document(config: DetectorConfig) -> str:
-    """Return `config` as TOML that `parse` reads back to an equal value."""
-    table: dict[str, Any] = {
+def table(config: DetectorConfig) -> dict[str, Any]:
+    """Return `config` as the plain values that its file holds."""
+    return {
         "schema": SCHEMA,
         "name": config.name,
         "modality": config.modality,
@@ -140,27 +140,26 @@ def document(config: DetectorConfig) -> str:
         "classifier": config.classifier.table(),
         "rule": msgspec.to_builtins(config.rule),
     }
-    return to_toml(table)
 
 
-def build(**table: object) -> DetectorConfig:
+def document(config: DetectorConfig) -> str:
+    """Return `config` as TOML that `parse` reads back to an equal value."""
+    return to_toml(table(config))
+
+
+def build(**values: object) -> DetectorConfig:
     """Return a configuration from plain values, checked as those of a file are."""
-    return parse(to_toml({"schema": SCHEMA, **table}), "the options given")
+    return parse(to_toml({"schema": SCHEMA, **values}), "the options given")
 
 
-def _classifier(table: dict[str, Any], source: str) -> tuple[str, Struct]:
-    kind = table.get("kind")
+def _classifier(values: dict[str, Any], source: str) -> tuple[str, Struct]:
+    kind = values.get("kind")
     if not isinstance(kind, str):
         detail = f"`kind` must be one of {', '.join(registry.kinds())} - at `$.classifier`"
         raise ConfigError(source, detail)
-    options = {name: value for name, value in table.items() if name != "kind"}
+    options = {name: value for name, value in values.items() if name != "kind"}
     try:
         return kind, msgspec.convert(options, registry.options(kind))
     except msgspec.ValidationError as error:
-        where = str(error)
-        where = (
-            where.replace("`$", "`$.classifier")
-            if "`$" in where
-            else f"{where} - at `$.classifier`"
-        )
-        raise ConfigError(source, where) from error
+        what, _, where = str(error).partition(" - at `$")
+        raise ConfigError(source, f"{what} - at `$.classifier{where or '`'}") from error

@@ -123,7 +123,7 @@ def _siblings(npz: Path) -> list[Path]:
 
 def _arrays(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if "offsets" in file.files:
                 raise _refusal(path, "its streams are stored flat, with offsets", "a padded set")
             return {key: file[key] for key in file.files}
@@ -163,7 +163,7 @@ def _part(
     channels: tuple[str, ...],
 ) -> StreamSet:
     series = arrays[f"X_{part}"]
-    if series.ndim != 3 or series.dtype.kind != "f" or series.shape[1] != len(channels):  # noqa: PLR2004
+    if series.ndim != 3 or series.dtype.kind != "f" or series.shape[1] != len(channels):
         got = f"X_{part} is {series.dtype} {series.shape}"
         raise _refusal(path, got, f"float (n, {len(channels)} channels, T)")
     n, _, n_steps = series.shape

@@ -10,7 +10,9 @@
     . UnexpectedFileError  a file is there that nobody wrote
     . TamperedFileError    a file differs from what its manifest says
     . ManifestError        the manifest itself cannot be used
+    . MisplacedError       a registry's folder holds another detector than its name says
   - RegistryError          the registry does not hold what was asked for
+  - RegistryStateError     the registry's note of what is active cannot be read
 """
 
 from __future__ import annotations
@@ -63,8 +65,8 @@ class UnexpectedFileError(ArtefactError):
 
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__(
-            f"{folder} holds {name}, which its manifest does not name. If you put it there, move it "
-            f"elsewhere; otherwise do not trust this folder. {REBUILD}"
+            f"{folder} holds {name}, which its manifest does not name. If you put it there, move "
+            f"it elsewhere; otherwise do not trust this folder. {REBUILD}"
         )
 
 
@@ -73,8 +75,8 @@ class TamperedFileError(ArtefactError):
 
     def __init__(self, folder: Path, name: str, found: str, wanted: str) -> None:
         super().__init__(
-            f"{folder / name} has SHA-256 {found[:12]}..., its manifest says {wanted[:12]}...: the "
-            f"file was changed after training. {REBUILD}"
+            f"{folder / name} has SHA-256 {found[:12]}..., its manifest says {wanted[:12]}...: "
+            f"the file was changed after training. {REBUILD}"
         )
 
 
@@ -83,6 +85,25 @@ class ManifestError(ArtefactError):
 
     def __init__(self, folder: Path, detail: str) -> None:
         super().__init__(f"{folder}: {detail}. {REBUILD}")
+
+
+class MisplacedError(ArtefactError):
+    """A registry's folder holds another detector than its name says."""
+
+    def __init__(self, folder: Path, found: str) -> None:
+        super().__init__(
+            f"{folder} holds {found}: it was renamed, or changed together with its manifest. "
+            f"Put {found} into the registry anew from where it was trained."
+        )
+
+
+class RegistryStateError(DetectorError):
+    """The registry's note of what is active cannot be read."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(
+            f"{path} cannot be read ({detail}). Delete it and activate a version anew."
+        )
 
 
 class RegistryError(DetectorError, LookupError):

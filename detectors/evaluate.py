@@ -12,10 +12,10 @@ from detectors.errors import ScoringError
 from stopping.gap import report_gap
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from detectors.detector import Detector
     from detectors.scoring import Scored, StreamSet
-
-    from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 """Of the intervals on the card."""
@@ -55,7 +55,7 @@ def evaluation(scored: Scored, streams: StreamSet) -> dict[str, Any]:
         "max_conditional_gap": numbers.pop("max_conditional_gap"),
         "max_conditional_gap_early": numbers.pop("max_conditional_gap_early"),
     }
-    if len(streams.classes) == 2:  # noqa: PLR2004 - the measure is one of two classes
+    if len(streams.classes) == 2:
         metrics["auroc"] = auroc(_second_class(scored), streams.labels == 1)
     return {**numbers, "metrics": metrics}
 

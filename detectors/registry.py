@@ -1,7 +1,7 @@
 """Versions of detectors in a directory: ``<root>/<name>/<version>/``, and which one is active.
 
-What exists is what the folders say. ``<root>/<name>/state.json`` adds which version new streams get
-and which are retired; a retired version still answers the streams that began with it.
+What exists is what the folders say. ``<root>/<name>/state.json`` adds which version new streams
+get and which are retired; a retired version still answers the streams that began with it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from detectors import artefact
-from detectors.detector import Detector
-from detectors.errors import ArtefactError, RegistryError
+from detectors.errors import MisplacedError, RegistryError, RegistryStateError
+
+if TYPE_CHECKING:
+    from detectors.detector import Detector
 
 STATE = "state.json"
 
@@ -110,12 +113,7 @@ class Registry:
         detector = artefact.load(folder)
         inside = folder.resolve().parent.parent == self.root.resolve()
         if inside and (detector.name, detector.version) != (folder.parent.name, folder.name):
-            found = f"{detector.name}@{detector.version}"
-            message = (
-                f"{folder} holds {found}: it was renamed, or changed together with its manifest. "
-                f"Add {found} to the registry anew from where it was trained."
-            )
-            raise ArtefactError(message)
+            raise MisplacedError(folder, f"{detector.name}@{detector.version}")
         return detector
 
     def activate(self, name: str, version: str) -> Entry:
@@ -140,7 +138,8 @@ class Registry:
         for entry in self.entries(name):
             if entry.version == version:
                 return entry
-        raise RegistryError(f"there is no {name}@{version} in {self.root}.", self._references())
+        detail = f"there is no {name}@{version} in {self.root}."
+        raise RegistryError(detail, self._references())
 
     def _references(self) -> list[str]:
         return [
@@ -154,8 +153,7 @@ class Registry:
         except FileNotFoundError:
             return _State()
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            message = f"{path} cannot be read ({error}). Delete it and activate a version again."
-            raise ArtefactError(message) from error
+            raise RegistryStateError(path, str(error)) from error
 
     def _write(self, name: str, state: _State) -> None:
         path = self.root / name / STATE

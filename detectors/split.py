@@ -53,7 +53,8 @@ def divide(dataset: Dataset, seed: int) -> Parts:
     from its train part. Raises SplitError if there are too few groups for that.
     """
     names = tuple(dataset.parts)
-    groups = dict(zip(names, group([dataset.parts[name] for name in names]), strict=True))
+    found = group([dataset.parts[name] for name in names], known=dataset.subjects_known)
+    groups = dict(zip(names, found, strict=True))
     wanted = {
         name: share
         for name, own, share in (
@@ -76,7 +77,7 @@ def divide(dataset: Dataset, seed: int) -> Parts:
     learned = [groups["train"][rows["fit"]]]
     learned.append(groups["train"][rows["tuning"]] if "tuning" in rows else groups["val"])
     chosen = _one_each(their, np.concatenate(learned), random)
-    others = np.concatenate([found for name, found in groups.items() if name != "test"])
+    others = np.concatenate([them for name, them in groups.items() if name != "test"])
     return Parts(
         fit=train.subset(rows["fit"]),
         tuning=tuning,
@@ -87,12 +88,11 @@ def divide(dataset: Dataset, seed: int) -> Parts:
     )
 
 
-def group(parts: Sequence[StreamSet]) -> list[NDArray[np.int64]]:
+def group(parts: Sequence[StreamSet], *, known: bool) -> list[NDArray[np.int64]]:
     """Return a group number for every stream, comparable across `parts`.
 
-    Two streams share a group if a chain of equal subjects and equal frames joins them. Where the
-    set names no subjects, `subjects` are row numbers, which mean nothing across parts: then the
-    caller's parts have subjects 0..n-1 each, and only equal frames join.
+    Two streams share a group if a chain of equal subjects and equal frames joins them. Where
+    subjects are not `known` (they are row numbers then), only equal frames join.
 
     Examples
     --------
@@ -100,17 +100,16 @@ def group(parts: Sequence[StreamSet]) -> list[NDArray[np.int64]]:
     >>> frames = np.array([[[1.0]], [[2.0]], [[1.0]]], np.float32)
     >>> ones = np.ones(3, np.int64)
     >>> part = StreamSet("d", "train", ones, frames, ones, ones, np.arange(3), ("a",), ("x",))
-    >>> group([part])[0].tolist()
+    >>> group([part], known=True)[0].tolist()
     [0, 1, 0]
     """
     keys: dict[object, int] = {}
     parent: list[int] = []
     for place, part in enumerate(parts):
-        unknown = np.array_equal(part.subjects, part.ids)
         for i in range(len(part)):
             node = len(parent)
             parent.append(node)
-            subject = ("row", place, i) if unknown else ("subject", int(part.subjects[i]))
+            subject = ("subject", int(part.subjects[i])) if known else ("row", place, i)
             for key in (subject, ("frames", _digest(part, i))):
                 _join(parent, keys.setdefault(key, node), node)
     roots = np.array([_root(parent, node) for node in range(len(parent))], dtype=np.int64)

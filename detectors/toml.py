@@ -1,4 +1,4 @@
-"""Writing the little TOML that detector configurations need; Python's own library only reads it."""
+"""Writing the little TOML that configurations need; Python's own library only reads it."""
 
 from __future__ import annotations
 

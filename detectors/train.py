@@ -46,7 +46,7 @@ class Run:
 
     def report(self) -> dict[str, Any]:
         """Return what ``tocsin train --json`` prints."""
-        numbers = dict(self.evaluation)
+        numbers = {name: x for name, x in self.evaluation.items() if name != "metrics"}
         return {
             "detector": self.detector.name,
             "version": self.detector.version,
@@ -55,7 +55,7 @@ class Run:
             "n_test": len(self.parts.test),
             "horizon": self.detector.horizon,
             "signal": self.detector.config.signal,
-            "metrics": {**numbers, **numbers.pop("metrics")},
+            "metrics": {**numbers, **self.evaluation["metrics"]},
             "guarantee": self.detector.card["guarantee"],
         }
 

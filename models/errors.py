@@ -9,11 +9,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 class ModelError(Exception):
@@ -33,8 +35,10 @@ class UnknownKindError(ModelError, LookupError):
 class InputError(ModelError, ValueError):
     """Frames of the wrong shape or type; the state given was not changed."""
 
-    def __init__(self, got: str, wanted: str) -> None:
-        super().__init__(f"frames are {got}; wanted {wanted}. Reshape or convert them first.")
+    def __init__(self, got: NDArray[Any], shape: tuple[int, ...]) -> None:
+        super().__init__(
+            f"frames are {got.dtype} {got.shape}; wanted float32 {shape}. Convert them first."
+        )
 
 
 class ModelFileError(ModelError, ValueError):

@@ -53,7 +53,8 @@ WITH v AS (
   WHERE group_id = %(group)t::text AND topic = %(topic)t::text AND topic_id = %(topic_id)t::text
 ), ok AS (
   UPDATE partitions p SET next_offset = v.next_offset FROM v
-  WHERE p.group_id = %(group)t::text AND p.topic = %(topic)t::text AND p.topic_id = %(topic_id)t::text
+  WHERE p.group_id = %(group)t::text AND p.topic = %(topic)t::text
+    AND p.topic_id = %(topic_id)t::text
     AND p.partition = v.partition AND p.epoch = v.epoch AND p.next_offset <= v.next_offset
   RETURNING p.id, p.partition
 )"""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from streams.records import MAX_RECORD_BYTES, Event, Reason, Rejected
+
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""Record times outside are typing errors, and every database can hold those inside."""
 
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
@@ -34,6 +39,8 @@ def decode(value: bytes | None) -> Event | Rejected:
         return Rejected(Reason.NULL_BYTE, "an identifier holds a null byte")
     if not event.frames and not event.end:
         return Rejected(Reason.NO_CONTENT, "neither a frame nor an end marker")
+    if event.time is not None and not EARLIEST < event.time < LATEST:
+        return Rejected(Reason.SCHEMA, f"a time before {EARLIEST:%Y} or after {LATEST:%Y}")
     return event
 
 

@@ -38,9 +38,8 @@ class WorkerMetrics(Collector):
         for name, meaning in COUNTS.items():
             value = getattr(self._worker.counts, name)
             yield CounterMetricFamily(f"tocsin_worker_{name}", meaning, value=value)
-        reached = GaugeMetricFamily(
-            "tocsin_ledger_next_offset", "Offset of the next record to commit.", labels=["partition"]
-        )
+        name, meaning = "tocsin_ledger_next_offset", "Offset of the next record to commit."
+        reached = GaugeMetricFamily(name, meaning, labels=["partition"])
         for partition, held in list(self._worker.owned.items()):
             reached.add_metric([str(partition)], held.next_offset)
         yield reached

@@ -162,7 +162,7 @@ class TopicProducer:
             if kind is None:
                 self.finish()
         finally:
-            self._producer.close(timeout=5)
+            self.close()
 
     def send(self, record: Keyed) -> None:
         """Hand over one record; waits while too many are not acknowledged."""
@@ -183,6 +183,10 @@ class TopicProducer:
         except KafkaError as error:
             raise self._refused(error) from error
         self._check()
+
+    def close(self) -> None:
+        """Give up what is not acknowledged, and the connection."""
+        self._producer.close(timeout=5)
 
     def _delivered(self, _: object) -> None:
         self.acknowledged += 1

@@ -21,9 +21,8 @@ from streams.errors import StateFormatError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stopping.signals.protocol import Signal
-
     from models.protocol import Classifier
+    from stopping.signals.protocol import Signal
 
 ENCODING = 1
 """First byte of every encoded state."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ANSWER_S = 8.0
 """How long a broker may take to answer before it counts as absent."""
+CONNECT_S = 3.0
+"""How long each bootstrap server may take to accept a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ def admin(servers: str) -> Iterator[KafkaAdminClient]:
     BrokerError
         No broker answered within `ANSWER_S`, or one refused.
     """
+    reach(servers)
     wait_ms = int(ANSWER_S * 1000)
     try:
         client = KafkaAdminClient(
@@ -85,6 +89,25 @@ def admin(servers: str) -> Iterator[KafkaAdminClient]:
         raise BrokerError(message) from error
     finally:
         client.close()
+
+
+def reach(servers: str) -> None:
+    """Raise BrokerError unless one of the bootstrap servers takes a connection.
+
+    Says at once, and with the reason, what the clients would find out slowly.
+    """
+    troubles: list[str] = []
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+        except ValueError:
+            troubles.append(f"{server}: not host:port")
+        except OSError as error:
+            troubles.append(f"{server}: {error.strerror or error}")
+        else:
+            return
+    raise no_answer(servers, "; ".join(troubles))
 
 
 def no_answer(servers: str, cause: object) -> BrokerError:

@@ -18,6 +18,9 @@ from sqlalchemy.engine import make_url
 import migrations
 from store.session import connect
 from store.tables import Base
+from tests.pendigits import pendigits
+
+__all__ = ["pendigits"]
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +89,7 @@ def store_engine(request):
 
 
 def empty(engine):
-    """Delete everything from the store, which counts its ids from 1 again."""
-    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    """Delete everything from the store; on tables this small far faster than TRUNCATE."""
     with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())

@@ -36,7 +36,7 @@ class Broker:
                 "run",
                 str(self.folder / "kafka"),
                 str(self.port),
-                "max.message.bytes=8388608",
+                "message.max.bytes=8388608",
                 "socket.request.max.bytes=104857600",
                 "replica.fetch.max.bytes=8388608",
                 "group.min.session.timeout.ms=3000",

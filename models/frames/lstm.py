@@ -17,7 +17,6 @@ from models.blocks import in_blocks, position_matters
 from models.contributions import LargestSteps, units
 from models.errors import InputError
 from models.frames import lstm_weights
-from models.frames.lstm_weights import LstmDescription, LstmWeights
 from models.protocol import Explanation, Field, StepOutput
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from models.frames.lstm_weights import LstmDescription, LstmWeights
     from models.protocol import FloatArray, State
 
     Float32 = NDArray[np.float32]
@@ -38,6 +38,8 @@ METHOD = (
 HEAD_ROWS = 16
 """The heads' product gets a multiple of this many rows: full inner loops, whatever C is."""
 LEAST_REST = 1e-30
+FARTHEST = np.float32(1e6)
+"""Standardised frames are cut here, so that no finite frame makes a sum that is not."""
 
 
 class LstmClassifier:
@@ -98,7 +100,7 @@ class LstmClassifier:
         """Fold one frame into each of n streams; raises InputError unless float32 [n, d]."""
         wanted = (len(state["h"]), len(self.channels))
         if inputs.dtype != np.float32 or inputs.shape != wanted:
-            raise InputError(f"{inputs.dtype} {inputs.shape}", f"float32 {wanted}")
+            raise InputError(inputs, wanted)
         block = partial(self._block, row_by_row=self.row_by_row)
         h, c, probabilities, correctness, log_odds = in_blocks(
             block, (inputs, state["h"], state["c"])
@@ -127,7 +129,7 @@ class LstmClassifier:
         """
         n, horizon, d = frames.shape
         hidden = self.description.hidden
-        standard = (frames - self.weights.input_mean) / self.weights.input_scale
+        standard = self._standard(frames)
         driven = standard @ self._recurrent[:d] + self._recurrent_bias
         outputs = np.empty((n, horizon, hidden), np.float32)
         h = np.zeros((n, hidden), np.float32)
@@ -148,8 +150,7 @@ class LstmClassifier:
         self, inputs: Float32, h: Float32, c: Float32, *, row_by_row: bool
     ) -> tuple[Float32, Float32, Float32, Float32, NDArray[np.int16]]:
         """Return h, c, probabilities, correctness and log-odds after one step of a block."""
-        standard = (inputs - self.weights.input_mean) / self.weights.input_scale
-        joint = np.concatenate((standard, h), axis=1)
+        joint = np.concatenate((self._standard(inputs), h), axis=1)
         if row_by_row:
             gates = np.matmul(joint[:, np.newaxis], self._recurrent)[:, 0]
         else:
@@ -165,6 +166,13 @@ class LstmClassifier:
         probabilities, log_odds = _answer(outputs[:n_classes])
         correctness = _sigmoid(outputs[n_classes])
         return h, c, np.ascontiguousarray(probabilities.T), correctness, units(log_odds).T.copy()
+
+    def _standard(self, frames: Float32) -> Float32:
+        """Return frames standardised as in training, cut where no training frame lay."""
+        with np.errstate(over="ignore"):
+            standard = (frames - self.weights.input_mean) / self.weights.input_scale
+        cut: Float32 = np.clip(standard, -FARTHEST, FARTHEST)
+        return cut
 
     def _needs_row_by_row(self) -> bool:
         random = np.random.default_rng(0)
@@ -209,7 +217,8 @@ def _answer(logits: Float32) -> tuple[Float32, Float32]:
 
 
 def _sigmoid(x: Float32) -> Float32:
-    return np.tanh(x * np.float32(0.5)) * np.float32(0.5) + np.float32(0.5)
+    half: Float32 = np.tanh(x * np.float32(0.5))
+    return half * np.float32(0.5) + np.float32(0.5)
 
 
 def _halved_gates(weights: LstmWeights, hidden: int) -> tuple[Float32, Float32]:

@@ -1,9 +1,9 @@
 """Fitting the LSTM of `models.frames.lstm`; the only place here that needs torch.
 
 Loss and defaults follow Ringel, Cohen, Freedman, Elad and Romano, "Early Time Classification with
-Accumulated Accuracy Gap Control" (ICML 2024): cross-entropy averaged over all steps of all streams,
-plus 0.2 times the binary cross-entropy of the correctness head against whether the class head's
-answer is right at that step, with its gradient into the trunk too.
+Accumulated Accuracy Gap Control" (ICML 2024): cross-entropy averaged over all steps of all
+streams, plus 0.2 times the binary cross-entropy of the correctness head against whether the class
+head's answer is right at that step, with its gradient into the trunk too.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _fit(
     optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     best, best_loss, worse = copy.deepcopy(network.state_dict()), np.inf, 0
     for epoch in range(options.epochs):
-        for rows in torch.randperm(len(fit.labels)).split(options.batch):
+        for rows in torch.randperm(len(fit.labels)).split(options.batch):  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.zero_grad(set_to_none=True)
             loss(network, fit.rows(rows), options.correctness_weight).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()
@@ -157,7 +157,7 @@ def _check(fit: LabelledFrames, tuning: LabelledFrames) -> None:
         if not len(part.labels):
             message = f"the {name} part has no streams. Use a larger data set."
             raise TrainingError(message)
-    if len(fit.classes) < 2:  # noqa: PLR2004 - there is nothing to tell apart
+    if len(fit.classes) < 2:
         message = f"the data has {len(fit.classes)} class; a classifier needs at least two."
         raise TrainingError(message)
 

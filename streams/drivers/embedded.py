@@ -109,7 +109,7 @@ class EmbeddedDriver:
                 _log.warning("store_unavailable", detail=str(error), retry_s=pause_s)
                 self._stopping.wait(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the service must say so
                 self.failure = f"the engine stopped: {type(error).__name__}"
                 _log.exception("engine_stopped", error=type(error).__name__)
                 return

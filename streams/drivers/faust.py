@@ -24,6 +24,7 @@ import faust
 import structlog
 import uvloop
 
+from streams.drivers.committed import CommittedTransport
 from streams.drivers.steady import SteadyWorker
 from streams.drivers.watchdog import Watchdog
 from streams.records import RawRecord
@@ -73,7 +74,7 @@ def build_app(settings: FaustSettings) -> faust.App:
     """Return a Faust application with neither tables nor web server nor topics of its own."""
     settings.work_dir.mkdir(parents=True, exist_ok=True)
     session_s = float(settings.session_timeout_s)
-    return faust.App(
+    app = faust.App(
         settings.group,
         broker=[f"kafka://{server}" for server in settings.servers.split(",")],
         datadir=settings.work_dir,
@@ -95,6 +96,8 @@ def build_app(settings: FaustSettings) -> faust.App:
         web_router_enabled=False,
         autodiscover=False,
     )
+    app.transport = CommittedTransport(app.conf.broker_consumer, app)
+    return app
 
 
 def run(

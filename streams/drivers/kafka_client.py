@@ -56,6 +56,8 @@ def producer_settings(servers: str, name: str, *, delivery_s: float) -> dict[str
         "compression.type": "lz4",
         "delivery.timeout.ms": int(delivery_s * 1000),
         "message.max.bytes": 2_097_152,
+        # A batch that the topic refuses fails whole: one large record must travel alone.
+        "batch.size": 524_288,
     }
 
 

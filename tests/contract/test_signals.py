@@ -48,7 +48,7 @@ class Unrounded(RunningMaximum):
 
 class AcrossRows(RunningMaximum):
     def update(self, state, probs, aux, t):
-        return state, rounded(probs.max(axis=1) - probs.mean() / 2)
+        return state, rounded(probs.max(axis=1) / 2 + probs[0, 0] / 2)
 
 
 class OutOfBounds(RunningMaximum):
@@ -62,7 +62,7 @@ class OtherFields(RunningMaximum):
 
 
 def steps_of(seed):
-    """Probabilities and auxiliary outputs of N streams, soft, one-hot and uniform ones among them."""
+    """Probabilities and auxiliary outputs of N streams; soft, one-hot and uniform ones."""
     rng = np.random.default_rng(seed)
     for step in range(1, STEPS + 1):
         probs = rng.dirichlet(np.full(CLASSES, 0.5), N)

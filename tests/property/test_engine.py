@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -29,7 +30,7 @@ events = st.lists(
 )
 
 
-def by_hand(arrivals, level=0.9, shadow=False):
+def by_hand(arrivals, level=0.9, shadow=False):  # noqa: C901  # one loop that can be read through
     """Return decisions (stream, episode) -> (label, halt step, reason) and late answers."""
     seen, streams = defaultdict(list), {}
     decisions, outcomes = {}, {}
@@ -83,7 +84,7 @@ def run(arrivals, cuts, *, shadow_share=0.0, forget=False, roster=None):
     worker.assign([0])
     records = [log.append(0, encode(event)) for event in arrivals]
     bounds = sorted({0, len(records), *(c % (len(records) + 1) for c in cuts)})
-    for first, stop in zip(bounds, bounds[1:], strict=False):
+    for first, stop in pairwise(bounds):
         worker.process(records[first:stop])
         if forget:
             worker.owned[0].states.clear()
@@ -132,7 +133,7 @@ def test_a_stream_ends_under_the_version_it_began_with(arrivals, switch, cuts):
     second = Worker(Roster([new], lambda name, version: old), ledger, log, topic_id="t")
     second.assign([0])
     bounds = sorted({switch, len(records), *(c for c in cuts if switch < c < len(records))})
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         second.process(records[start:stop])
     opened_before = {
         (stream, episode) for stream, episode in by_hand(arrivals[:switch])[0]

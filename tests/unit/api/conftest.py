@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
@@ -121,6 +121,12 @@ def api(store_engine):
 
 
 @pytest.fixture
+def make_application():
+    """Make the application on a given engine."""
+    return make_api
+
+
+@pytest.fixture
 def add(api):
     """Store decisions."""
 
@@ -135,15 +141,3 @@ def add(api):
 def make_decision():
     """Make the values of one decision."""
     return decision
-
-
-@pytest.fixture
-def times():
-    """Moments a second apart."""
-    return lambda n: NOW + timedelta(seconds=n)
-
-
-@pytest.fixture
-def as_id():
-    """Ids in a known order."""
-    return lambda n: UUID(int=n)

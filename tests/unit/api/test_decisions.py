@@ -196,7 +196,7 @@ def test_a_decision_that_is_not_there_is_404_and_no_id_is_422(get):
     assert get("/v1/decisions/17").status_code == 422
 
 
-@pytest.mark.parametrize("stream_id", ["pen-1", "a/b/c", "né \U0001f58a", "a%2Fb", "?x=1#y", " "])
+@pytest.mark.parametrize("stream_id", ["pen-1", "a/b/c", "né \U0001f58a", "?x=1#y", " "])
 def test_a_stream_is_found_by_any_id_it_can_have(api, add, get, make_decision, stream_id):
     add(*(make_decision(stream_id=stream_id) for _ in range(51)), make_decision(stream_id="b"))
     partition = {

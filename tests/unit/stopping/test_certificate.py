@@ -101,7 +101,7 @@ def test_checking_finds_one_changed_loss(certificate):
 
 def bump(values):
     """The first entry that is a number, changed."""
-    k = next(k for k, value in enumerate(values) if value)
+    k = next(k for k, value in enumerate(values) if value is not None)
     return (
         *values[:k],
         values[k] + (0.01 if isinstance(values[k], float) else 1),
@@ -117,7 +117,9 @@ def bump(values):
         (lambda c: {"p_values": bump(c.p_values)}, "p-value at step"),
         (lambda c: {"halted": Tally(bump(c.halted.halted), c.halted.losses)}, "streams halted by"),
         (
-            lambda c: {"stopped_early": Tally(c.stopped_early.halted, bump(c.stopped_early.losses))},
+            lambda c: {
+                "stopped_early": Tally(c.stopped_early.halted, bump(c.stopped_early.losses))
+            },
             "losses among the streams stopped early",
         ),
         (lambda c: {"delta": 1e-9}, "above delta"),

@@ -66,7 +66,7 @@ def test_arrays_that_do_not_fit_are_refused_by_name(predicted, label, lengths, m
 
 
 def test_a_class_index_below_zero_is_refused_inside_a_stream():
-    with pytest.raises(LabelError, match="label holds -1 for stream 1 .*Leave out streams"):
+    with pytest.raises(LabelError, match=r"label holds -1 for stream 1 .*Leave out streams"):
         accuracy_gap_loss([[0], [0]], [0, -1])
     with pytest.raises(LabelError, match="predicted holds -1 for stream 0"):
         accuracy_gap_loss([[0, -1]], [0])

@@ -78,7 +78,7 @@ def test_largest_accepted_gaps_are_the_published_ones():
 
 @pytest.mark.parametrize("value", [0, 1, -0.1, 1.5, float("nan"), float("inf"), True, "0.1", None])
 def test_what_is_no_level_is_refused_with_advice(value):
-    with pytest.raises(LevelError, match="alpha is .* above 0 and below 1"):
+    with pytest.raises(LevelError, match=r"alpha is .* above 0 and below 1"):
         streams_needed(value, 0.1)
-    with pytest.raises(LevelError, match="delta is .* above 0 and below 1"):
+    with pytest.raises(LevelError, match=r"delta is .* above 0 and below 1"):
         streams_needed(0.1, value)

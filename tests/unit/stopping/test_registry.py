@@ -27,18 +27,18 @@ def test_the_maximum_signal_is_the_largest_probability_of_each_row():
 
 
 def test_an_unknown_signal_is_refused_with_the_known_ones():
-    with pytest.raises(UnknownSignalError, match="no signal 'max'.*correctness, maximum"):
+    with pytest.raises(UnknownSignalError, match=r"no signal 'max'.*correctness, maximum"):
         create("max")
 
 
 def test_parameters_that_a_signal_does_not_take_are_refused():
-    with pytest.raises(SignalParameterError, match="'maximum' cannot .* width: .*argument"):
+    with pytest.raises(SignalParameterError, match=r"'maximum' cannot .* width: .*argument"):
         create("maximum", width=3)
 
 
 def test_a_signal_whose_input_the_classifier_lacks_is_refused():
     with pytest.raises(
-        MissingInputError, match="reads aux:correctness.*gives only aux:margin, probs"
+        MissingInputError, match=r"reads aux:correctness.*gives only aux:margin, probs"
     ):
         check_needs("correctness", create("correctness"), {"margin"})
     check_needs("correctness", create("correctness"), {"correctness"})

@@ -38,6 +38,8 @@ def altered(**changes):
         (altered(end=1), Reason.SCHEMA),
         (altered(v=2), Reason.SCHEMA),
         (altered(time="2026-11-22T09:00:00"), Reason.SCHEMA),
+        (altered(time="0001-01-01T00:00:00+23:00"), Reason.SCHEMA),
+        (altered(time="9999-12-31T23:59:59-23:00"), Reason.SCHEMA),
         (altered(sream_id="typo"), Reason.SCHEMA),
         (altered(stream_id="a\x00b"), Reason.NULL_BYTE),
         (altered(event_id="\x00"), Reason.NULL_BYTE),

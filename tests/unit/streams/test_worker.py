@@ -23,9 +23,7 @@ def service(*detectors, n_partitions=1, **options):
 
 
 def new_worker(ledger, log, *detectors, **options):
-    worker = Worker(
-        Roster(detectors or [toy_detector()]), ledger, log, topic_id="t-1", **options
-    )
+    worker = Worker(Roster(detectors or [toy_detector()]), ledger, log, topic_id="t-1", **options)
     worker.assign(log.rows)
     return worker
 
@@ -67,7 +65,9 @@ def test_holes_in_the_topic_are_accepted_only_when_the_fetch_finds_nothing():
     ledger, log, worker = service()
     first, hole, last = (log.append(0, encode(event(nth=k))) for k in (1, 2, 3))
     log.rows[0] = [first, last]  # as a transaction marker leaves it
-    log.fetch = lambda p, start, stop, limit: [r for r in (first, last) if start <= r.offset < stop]
+    log.fetch = lambda p, start, stop, limit: [
+        raw for raw in (first, last) if start <= raw.offset < stop
+    ]
     worker.process([first, last])
     assert ledger.next[0] == 3
     assert worker.counts.records == 2
@@ -138,7 +138,7 @@ def test_a_short_lag_is_left_to_the_driver_for_two_ticks():
 
 
 def test_a_new_assignment_drops_what_is_not_in_it():
-    _, log, worker = service(n_partitions=3)
+    _, _, worker = service(n_partitions=3)
     worker.assign([1])
     assert set(worker.owned) == {1}
 

@@ -1,0 +1,108 @@
+"""`tocsin evaluate`: replay a recorded part through the engine that serves, and count."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import JsonOption, emit, note, print_mapping, progress
+from cli.train import DATASET_HELP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Split(StrEnum):
+    """Parts of a data set."""
+
+    TRAIN = "train"
+    VAL = "val"
+    CALIBRATION = "calibration"
+    TEST = "test"
+
+
+def evaluate(
+    detector: Annotated[
+        str, typer.Argument(help="Folder, or name[@version] in the registry.", show_default=False)
+    ],
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP, show_default=False)],
+    split: Annotated[Split, typer.Option(help="Which part.")] = Split.TEST,
+    out: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, metavar="F.jsonl", help="Write a row a decision here."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what DETECTOR answers to DATASET, how early, and what deciding early cost."""
+    from cli.errors import CommandError
+    from cli.settings import Settings
+    from detectors import datasets
+    from detectors.evaluate import check_fit, evaluation
+    from detectors.registry import Registry
+    from streams.scoring import score
+
+    settings = Settings()
+    loaded = Registry(settings.resolved_registry()).load(detector)
+    parts = datasets.load(dataset, settings.data_dir).parts
+    if split not in parts:
+        message = f"{dataset} has no {split} part; it has: {', '.join(parts)}."
+        raise CommandError(message)
+    streams = parts[split]
+    check_fit(loaded, streams)
+    if split is not Split.TEST:
+        note(f"The {split} part was seen while the detector was made: these figures flatter it.")
+    with progress("evaluate", len(streams)) as advance:
+        scored = score(loaded, streams, advance)
+    if out is not None:
+        _write(out, scored.decisions)
+    document = {
+        "detector": loaded.name, "version": loaded.version, "dataset": streams.name,
+        "split": str(split), **evaluation(scored, streams),
+    }  # fmt: skip
+    emit(document, as_json, table=_print)
+
+
+def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON document a line; the file is there whole or not at all."""
+    import msgspec
+
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        with draft.open("wb") as file:
+            for row in rows:
+                file.write(msgspec.json.encode(row) + b"\n")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _print(document: dict[str, Any]) -> None:
+    metrics = document["metrics"]
+    rows = {
+        "detector": f"{document['detector']}@{document['version']}",
+        "streams": f"{document['n']} ({document['dataset']}, {document['split']})",
+        "late accuracy": _with_interval(
+            document["late_accuracy"], metrics["late_accuracy_interval"]
+        ),
+        "early accuracy": _with_interval(document["accuracy"], metrics["accuracy_interval"]),
+        "accuracy gap": _with_interval(document["gap"], metrics["gap_interval"]),
+    }
+    for share, gap in document["gap_at"].items():
+        if float(share) < 1:
+            label = f"gap, earliest {float(share):.0%} (n = {document['gap_n'][share]})"
+            rows[label] = _with_interval(gap, metrics["gap_at_interval"][share])
+    rows["time used"] = f"{document['time_used']:.4f}"
+    rows["decided by"] = ", ".join(f"{why} {k}" for why, k in metrics["reasons"].items())
+    print_mapping(rows)
+
+
+def _with_interval(value: float, interval: list[float]) -> str:
+    return f"{value:.4f}  ({interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(evaluate)

@@ -1,0 +1,165 @@
+"""``tocsin replay``: recorded streams as live events, to a service, a topic or the bare engine."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.decision_pages import RestPages
+from cli.errors import CommandError
+from cli.output import JsonOption, emit, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cli.rest import Rest
+    from cli.settings import Settings
+    from detectors.scoring import StreamSet
+    from streams.records import Event
+
+BATCH = 500
+"""Most events in one request."""
+SETTLE_S = 30.0
+"""How long decisions are waited for after the last event."""
+
+
+def replay(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Recorded streams.")],
+    detector: Annotated[str, typer.Option(help="Folder or name[@version].")],
+    to: Annotated[str | None, typer.Option(metavar="URL", help="Post to this service.")] = None,
+    kafka: Annotated[
+        str | None, typer.Option(metavar="SERVERS", help="Produce to the topic.")
+    ] = None,
+    engine: Annotated[bool, typer.Option("--engine", help="Only the engine, in memory.")] = False,
+    split: Annotated[str, typer.Option(help="Part of the data set.")] = "test",
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Steps a second of each stream; default: no pause."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many streams.")] = None,
+    concurrent: Annotated[int, typer.Option(min=1, help="Streams under way at a time.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Play recorded streams as if they were live, and count the decisions."""
+    if sum([to is not None, kafka is not None, engine]) != 1:
+        message = "say where to: one of --to URL, --kafka SERVERS, --engine"
+        raise typer.BadParameter(message)
+    from cli.settings import Settings
+    from streams.replay import events
+
+    settings = Settings()
+    streams = recorded(settings, dataset, split, limit)
+    began = time.monotonic()
+    if engine:
+        sent, decisions = _through_engine(settings, detector, streams)
+    else:
+        from cli.produce import detector_name
+
+        name = detector_name(settings, detector)
+        played = events(streams, name, seed=seed, concurrent=concurrent)
+        rate = None if speed is None else speed * min(concurrent, len(streams))
+        total = int(streams.lengths.sum())
+        if to is not None:
+            sent, decisions = _to_service(to, played, total, rate, name, streams)
+        else:
+            sent, decisions = _to_topic(str(kafka), settings.topic, played, total, rate), None
+    seconds = round(time.monotonic() - began, 3)
+    emit({"events": sent, "seconds": seconds, "decisions": decisions}, as_json)
+
+
+def recorded(settings: Settings, dataset: str, split: str, limit: int | None) -> StreamSet:
+    """Return one part of a data set, or its first `limit` streams."""
+    import numpy as np
+
+    from detectors import datasets
+
+    parts = datasets.load(dataset, settings.data_dir).parts
+    if split not in parts:
+        message = f"{dataset} has no part {split!r}; it has {', '.join(sorted(parts))}."
+        raise CommandError(message)
+    streams = parts[split]
+    return streams if limit is None else streams.subset(np.arange(min(limit, len(streams))))
+
+
+def _through_engine(settings: Settings, detector: str, streams: StreamSet) -> tuple[int, int]:
+    from detectors.registry import Registry
+    from streams.scoring import score
+
+    loaded = Registry(settings.resolved_registry()).load(detector)
+    with progress("replay", len(streams)) as advance:
+        scored = score(loaded, streams, advance)
+    return int(streams.lengths.sum()), len(scored.decisions)
+
+
+def _to_topic(
+    servers: str, topic: str, played: Iterator[Event], total: int, rate: float | None
+) -> int:
+    from streams.produce import TopicProducer, from_event, paced
+
+    with TopicProducer(servers, topic) as producer, progress("replay", total) as advance:
+        for event in paced(played, rate):
+            producer.send(from_event(event))
+            advance(1)
+        producer.finish()
+        return producer.acknowledged
+
+
+def _to_service(
+    url: str,
+    played: Iterator[Event],
+    total: int,
+    rate: float | None,
+    name: str,
+    streams: StreamSet,
+) -> tuple[int, int]:
+    """Post the events, then wait for the decisions; return the number of both."""
+    from cli.rest import Rest
+
+    rest = Rest(url)
+    size = BATCH if rate is None else max(1, min(BATCH, round(rate / 5)))
+    with progress("replay", total) as advance:
+        sent = _post(rest, played, size, rate, advance)
+    return sent, _await_decisions(url, name, streams)
+
+
+def _post(
+    rest: Rest,
+    played: Iterator[Event],
+    size: int,
+    rate: float | None,
+    advance: Callable[[int], None],
+) -> int:
+    from streams.codec import encode
+
+    sent, began = 0, time.monotonic()
+    while batch := list(islice(played, size)):
+        answer = rest.post("/v1/events", b'{"events":[' + b",".join(map(encode, batch)) + b"]}")
+        refused = [item for item in answer["results"] if item["status"] != "accepted"]
+        if refused:
+            message = f"{len(refused)} of {len(batch)} events were not taken: {refused[0]}"
+            raise CommandError(message)
+        sent += len(batch)
+        advance(len(batch))
+        if rate is not None and (early := began + sent / rate - time.monotonic()) > 0:
+            time.sleep(early)
+    return sent
+
+
+def _await_decisions(url: str, name: str, streams: StreamSet) -> int:
+    """Return how many of the streams have a decision, once all have or nothing more comes."""
+    wanted = {streams.stream_id(i) for i in range(len(streams))}
+    pages, deadline = RestPages(url), time.monotonic() + SETTLE_S
+    while True:
+        decided = wanted & {row["stream_id"] for row in pages.read({"detector": name}, None)}
+        if len(decided) == len(wanted) or time.monotonic() > deadline:
+            return len(decided)
+        time.sleep(0.5)
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``tocsin replay`` to the command line."""
+    app.command()(replay)

@@ -1,0 +1,185 @@
+"""`tocsin train`: a data set and a few choices in, a calibrated detector with its card out."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import JsonOption, emit, note, print_mapping, progress
+
+if TYPE_CHECKING:
+    from detectors.config import DetectorConfig
+    from detectors.detector import Detector
+
+
+class Control(StrEnum):
+    """What is controlled."""
+
+    MARGINAL = "marginal"
+    CONDITIONAL = "conditional"
+    ONE_SIDED = "one-sided"
+
+
+class Mode(StrEnum):
+    """Which procedure."""
+
+    REFERENCE = "reference"
+    IMPROVED = "improved"
+
+
+class Signal(StrEnum):
+    """What readiness is."""
+
+    AUTO = "auto"
+    CORRECTNESS = "correctness"
+    MAX_PROBABILITY = "max_probability"
+
+
+NOT_YET = (Control.ONE_SIDED, Mode.IMPROVED)
+DATASET_HELP = "Folder NAME with NAME.npz, such a file, or the name of a known or bundled set."
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(help=DATASET_HELP, show_default=False)],
+    model: Annotated[str | None, typer.Option(help="Classifier: lstm. Wanted without F.")] = None,
+    signal: Annotated[Signal | None, typer.Option(help="Readiness; default: auto.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Largest accuracy gap promised, in (0, 1); default: 0.1.")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option(help="1 - confidence in the calibration; default: 0.05.")
+    ] = None,
+    control: Annotated[Control | None, typer.Option(help="Default: conditional.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="Procedure; default: reference.")] = None,
+    late: Annotated[str | None, typer.Option(help="Which answer is the late one: end.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="F", help="Detector configuration (TOML); options go before it."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The detector's name; default: after the data set.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of split, training and calibration; default: 0.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Folder to make; default: into the registry."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Divide DATASET, fit a classifier, calibrate its stopping, test it, write the detector."""
+    if model is None and config is None:
+        message = "name a classifier (`--model lstm`) or a configuration (`--config F`)"
+        raise typer.BadParameter(message, param_hint="--model")
+    _refuse_what_is_not_there_yet(control, mode, late)
+    chosen = _configure(
+        config,
+        {"dataset": dataset, "name": name, "signal": signal, "seed": seed},
+        {"kind": model, "seed": seed},
+        {"alpha": alpha, "delta": delta, "control": control, "mode": mode, "late": late},
+    )
+    report, where = _run(chosen, out)
+    note(f"written: {where}")
+    emit({**report, "folder": where}, as_json, table=_print)
+
+
+def _run(config: DetectorConfig, out: Path | None) -> tuple[dict[str, Any], str]:
+    """Train and store; return the report and where the detector is."""
+    from datetime import UTC, datetime
+
+    from cli.errors import CommandError
+    from cli.settings import Settings
+    from detectors import artefact, datasets
+    from detectors.train import train as run_training
+    from streams.scoring import score
+
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        message = f"{out} is there already and not empty. Name a new folder, or remove that one."
+        raise CommandError(message)
+    settings = Settings()
+    run = run_training(
+        config, datasets.load(config.dataset, settings.data_dir), score,
+        made_on=datetime.now(tz=UTC).date().isoformat(), progress=progress,
+    )  # fmt: skip
+    if out is None:
+        return run.report(), _publish(run.detector, settings.resolved_registry())
+    if out.is_dir():
+        out.rmdir()
+    artefact.save(run.detector, out)
+    return run.report(), str(out)
+
+
+def _publish(detector: Detector, root: Path) -> str:
+    from detectors.registry import Registry
+
+    entry = Registry(root).add(detector)
+    return f"{entry.folder} (now the active version of {entry.name})"
+
+
+def _configure(
+    path: Path | None,
+    top: dict[str, Any],
+    classifier: dict[str, Any],
+    rule: dict[str, Any],
+) -> DetectorConfig:
+    """Return the configuration: what the file says, and over it the options given."""
+    from detectors import config as configs
+
+    table: dict[str, Any] = {} if path is None else configs.table(configs.read(path))
+    if path is None:
+        table["name"] = re.sub(r"[^a-z0-9._-]+", "-", Path(top["dataset"]).stem.lower()).strip(
+            "-._"
+        )
+    before = table.get("classifier", {})
+    if classifier["kind"] not in (None, before.get("kind")):
+        before = {}  # another classifier's options mean nothing to this one
+    table |= _given(top)
+    table["classifier"] = before | _given(classifier)
+    table["rule"] = table.get("rule", {}) | _given(rule)
+    return configs.build(**table)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _refuse_what_is_not_there_yet(
+    control: Control | None, mode: Mode | None, late: str | None
+) -> None:
+    for option, value in (("--control", control), ("--mode", mode)):
+        if value in NOT_YET:
+            message = f"{value} is not there yet in this version"
+            raise typer.BadParameter(message, param_hint=option)
+    if late not in (None, "end"):
+        message = (
+            f"{late!r} is not there yet in this version; the late answer is the one at the end"
+        )
+        raise typer.BadParameter(message, param_hint="--late")
+
+
+def _print(report: dict[str, Any]) -> None:
+    metrics, guarantee = report["metrics"], report["guarantee"]
+    print_mapping(
+        {
+            "detector": f"{report['detector']}@{report['version']}",
+            "streams (train/calibration/test)": "/".join(
+                str(report[key]) for key in ("n_train", "n_calibration", "n_test")
+            ),
+            "late accuracy": f"{metrics['late_accuracy']:.4f}",
+            "early accuracy": f"{metrics['accuracy']:.4f}",
+            "accuracy gap": f"{metrics['gap']:.4f}",
+            "time used": f"{metrics['time_used']:.4f}",
+            "promise": guarantee["statement"],
+            "covers": guarantee["promise_covers"],
+        }
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(train)

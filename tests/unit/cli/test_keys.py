@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import stat
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli import keys
+from cli.errors import CommandError
+from cli.settings import Settings
+from store.session import direct
+
+PEPPER = b"p" * 32
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, sqlite_url):
+    monkeypatch.setenv("TOCSIN_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("TOCSIN_STORE_URL", sqlite_url)
+    app = typer.Typer()
+    keys.register(app)
+
+    def call(*arguments):
+        return CliRunner().invoke(app, ["keys", *arguments])
+
+    return call
+
+
+def test_a_key_is_made_listed_and_revoked(run):
+    made = json.loads(
+        run("create", "--name", "n", "--scope", "admin", "--expires-days", "1", "--json").stdout
+    )
+    assert made["key"].startswith(f"tocsin_{made['prefix']}_")
+    assert (made["scopes"], made["status"]) == (["admin"], "active")
+    assert json.loads(run("revoke", made["prefix"], "--json").stdout)["status"] == "revoked"
+    listed = run("list", "--json").stdout
+    assert [key["status"] for key in json.loads(listed)["keys"]] == ["revoked"]
+    assert made["key"] not in listed
+    assert run("list").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["create", "--name", "n"],
+        ["create", "--name", "n", "--scope", "everything"],
+        ["create", "--name", " ", "--scope", "admin"],
+        ["create", "--name", "a\x1b[2J", "--scope", "admin"],
+        ["create", "--name", "n", "--scope", "admin", "--expires-days", "0"],
+        ["revoke", "tocsin_a_b"],
+    ],
+)
+def test_wrong_use_is_exit_code_2_and_makes_no_key(run, arguments):
+    assert run(*arguments).exit_code == 2
+    assert json.loads(run("list", "--json").stdout) == {"keys": []}
+
+
+def test_revoking_what_is_not_there_fails_with_advice(run):
+    result = run("revoke", "nosuchkey1")
+    assert isinstance(result.exception, CommandError)
+    assert "tocsin keys list" in str(result.exception)
+
+
+def test_the_first_admin_key_is_shown_once_and_kept_in_its_file(sqlite_engine, tmp_path, capsys):
+    path = tmp_path / "admin.key"
+    settings = Settings(admin_key_file=path)
+    transact = direct(sqlite_engine)
+    keys.first_admin_key(transact, settings, PEPPER)
+    shown = capsys.readouterr()
+    assert path.read_text().strip() in shown.err
+    assert shown.out == ""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    keys.first_admin_key(transact, settings, PEPPER)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_key_file_that_cannot_be_written_stops_the_start_and_the_next_start_makes_it(
+    sqlite_engine, tmp_path, capsys
+):
+    from api.errors import SecretFileError
+
+    path = tmp_path / "admin.key"
+    path.write_text("precious")
+    transact = direct(sqlite_engine)
+    with pytest.raises(SecretFileError, match="No key was made"):
+        keys.first_admin_key(transact, Settings(admin_key_file=path), PEPPER)
+    path.unlink()
+    keys.first_admin_key(transact, Settings(admin_key_file=path), PEPPER)
+    assert path.read_text().strip() in capsys.readouterr().err
+
+
+def test_a_store_without_tables_says_what_to_do(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("TOCSIN_STORE_URL", f"sqlite:///{tmp_path}/new.sqlite")
+    assert "tocsin db upgrade" in str(run("list").exception)
+
+
+def test_the_scopes_offered_are_those_there_are():
+    from store.keys import Scope
+
+    assert set(keys._SCOPES) == set(Scope)
