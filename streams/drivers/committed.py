@@ -7,18 +7,15 @@ directly: decisions would depend on the path. So both paths read what was commit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from faust.transport.drivers import aiokafka as driver
-
-if TYPE_CHECKING:
-    import aiokafka
 
 
 class CommittedThread(driver.AIOKafkaConsumerThread):
     """The thread in which Faust's consumer lives."""
 
-    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: driver.Transport) -> Any:  # noqa: ANN401  (untyped)
         consumer = super()._create_worker_consumer(transport)
         # Faust passes a constant to the constructor; the value is first used by `start`.
         consumer._isolation_level = "read_committed"  # noqa: SLF001
@@ -35,4 +32,4 @@ class CommittedConsumer(driver.Consumer):
 class CommittedTransport(driver.Transport):
     """Faust's transport, with such a consumer."""
 
-    Consumer: Any = CommittedConsumer
+    Consumer: ClassVar[Any] = CommittedConsumer

@@ -48,7 +48,7 @@ class Faults:
         return lag, self.rig.reached()
 
     def note(self, what, worker, lag, reached, had):
-        """Count a fault if there was work, work done before and to be done, and it hit a worker."""
+        """Count a fault that hit an owner, between first and last commit, with work waiting."""
         counts = lag > 0 and 0 < reached < N_RECORDS and self.producer.running and had
         self.counted[what] += bool(counts)
         print(  # noqa: T201  (the drill's own record)

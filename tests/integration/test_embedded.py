@@ -37,7 +37,7 @@ class Service:
         )  # fmt: skip
         self.began = time.monotonic()
         self._listening = threading.Event()
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         assert self._listening.wait(60), self.lines
         self.start_s = time.monotonic() - self.began
@@ -110,22 +110,21 @@ def test_a_killed_service_decides_what_evaluate_decides(pendigits, tmp_path):
     random.seed(11)
     bodies = list(batches(streams, 100))
     kills = sorted(random.sample(range(5, len(bodies) - 5), 3))
-    service = Service(tmp_path, pendigits.folder)
-    partial, restarts = [], []
-    for nth, body in enumerate(bodies):
-        if nth in kills:
-            threading.Timer(random.uniform(0, 0.02), service.process.kill).start()
-        try:
-            post(service, body)
-        except OSError:  # killed before it could answer: nobody knows what it kept
-            assert nth in kills
-        if nth in kills:
-            service.end(signal.SIGKILL)
-            service = Service(tmp_path, pendigits.folder)
-            restarts.append(service.start_s)
-            partial.append(len(service.decisions()))
-            post(service, body)
+    service, partial, restarts = Service(tmp_path, pendigits.folder), [], []
     try:
+        for nth, body in enumerate(bodies):
+            if nth in kills:
+                threading.Timer(random.uniform(0, 0.02), service.process.kill).start()
+            try:
+                post(service, body)
+            except OSError:  # killed before it could answer: nobody knows what it kept
+                assert nth in kills
+            if nth in kills:
+                service.end(signal.SIGKILL)
+                service = Service(tmp_path, pendigits.folder)
+                restarts.append(service.start_s)
+                partial.append(len(service.decisions()))
+                post(service, body)
         found = settled(service, len(streams))
         assert differences(pendigits.expected, found) == []
         assert len(restarts) == 3
@@ -164,9 +163,7 @@ def test_bad_events_are_refused_one_by_one_and_their_neighbours_are_served(pendi
             letters = service.ask("/v1/dead-letters")["dead_letters"]
             if letters:
                 break
-        assert [(row["reason"], row["detector"]) for row in letters] == [
-            ("wrong_width", "pen")
-        ]
+        assert [(row["reason"], row["detector"]) for row in letters] == [("wrong_width", "pen")]
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(service.url + "/v1/decisions", timeout=10)
 
