@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from uuid import uuid4
 
 import pytest
@@ -21,6 +22,27 @@ from store.tables import Base
 from tests.pendigits import pendigits
 
 __all__ = ["pendigits"]
+
+REQUIRED = set(filter(None, os.environ.get("TOCSIN_TEST_REQUIRE", "").split(",")))
+"""Markers (``kafka,postgres``) of tests that may not be skipped: `make test-services` says so."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Turn a skip into a failure where the service it waits for is required."""
+    report = yield
+    if report.skipped and any(item.get_closest_marker(name) for name in REQUIRED):
+        report.outcome = "failed"
+        report.longrepr = f"required, but skipped: {report.longrepr[2]}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say in the closing lines how many tests were skipped for which reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, n in reasons.most_common():
+        terminalreporter.write_line(f"{n} skipped: {reason}")
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,8 @@ OVERSLEPT_S = 3.0
 """A tick that comes so late means that the process was stopped, or starved."""
 LOOK_FOR_BACKLOG_S = 0.2
 STOP_WITHIN_S = 15.0
+LEAST_PATIENCE_S = 60
+"""Longer than the longest call that may hang on a network that swallows packets."""
 REPORT_EVERY_TICKS = 30
 """Ticks between reports while nothing changes."""
 
@@ -151,7 +153,7 @@ class FaustDriver:
         )
         self._deliver = deliver
         self._lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lane")
-        self._watchdog = Watchdog(max(20, 2 * settings.session_timeout_s), _exit_now)
+        self._watchdog = Watchdog(max(LEAST_PATIENCE_S, 2 * settings.session_timeout_s), _exit_now)
         self._over = asyncio.Event()
         self._fault: BaseException | None = None
         self._draining = asyncio.Event()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from confluent_kafka import KafkaError
+
 MAX_READERS = 8
 """Partitions that are read ahead at the same time, each up to `READ_AHEAD_KIB`."""
 READ_AHEAD_KIB = 8192
@@ -233,19 +235,34 @@ class _Reader:
                 # A fetch may have died with its connection: ask anew, which also makes the
                 # broker tell the end of the partition once more.
                 self.turn_to(self.partition, self._next)
-            for at, message in enumerate(messages):
-                offset = self._offset(message)
-                if offset >= stop or len(found) == limit:
-                    self._kept.extend(messages[at:])
-                    self._next = max(self._next, min(offset, stop))
-                    break
-                if message.error() is None:
-                    self._next = offset + 1
-                    if offset >= start:
-                        found.append(RawRecord(self.partition or 0, offset, message.value()))
-                else:
-                    self._next = max(self._next, offset)
+            self._take(messages, start, stop, limit, found)
         return found
+
+    def _take(
+        self,
+        messages: Sequence[Message],
+        start: int,
+        stop: int,
+        limit: int,
+        found: list[RawRecord],
+    ) -> None:
+        """Add the wanted ones of `messages` to `found`; keep those that come after them."""
+        partition = self.partition or 0
+        for at, message in enumerate(messages):
+            error = message.error()
+            offset = message.offset() or 0
+            if error is not None:
+                self._refuse(error)
+            if offset >= stop or len(found) == limit:
+                self._kept.extend(messages[at:])
+                self._next = max(self._next, min(offset, stop))
+                return
+            if error is not None:  # the end of the partition, as it is now
+                self._next = max(self._next, offset)
+                continue
+            self._next = offset + 1
+            if offset >= start:
+                found.append(RawRecord(partition, offset, message.value()))
 
     def _some(self, wanted: int) -> list[Message]:
         """Return what waits, or the next that comes within `WAIT_S`."""
@@ -256,14 +273,12 @@ class _Reader:
         # Asked for many with a time-out, `consume` waits it out when fewer are there.
         return self.consumer.consume(wanted, 0) or self.consumer.consume(1, WAIT_S)
 
-    def _offset(self, message: Message) -> int:
-        """Return the offset of a record, or the one at which the partition ends now."""
-        error = message.error()
-        if error is not None and error.code() != AT_END:
-            if error.code() in OUT_OF_RANGE:
-                raise _OutOfRange
+    def _refuse(self, error: KafkaError) -> None:
+        """Raise what librdkafka says, unless it is that the partition ends here."""
+        if error.code() in OUT_OF_RANGE:
+            raise _OutOfRange
+        if error.code() != AT_END:
             raise in_words(error, self._servers, self._what())
-        return message.offset() or 0
 
     def _what(self) -> str:
         return f"{self._topic}/{self.partition} from {self._next}"

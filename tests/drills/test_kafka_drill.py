@@ -13,7 +13,8 @@ import urllib.request
 import pytest
 
 from detectors import artefact
-from tests.drills.rig import SESSION_S, leave
+from tests.drills.rig import SESSION_S, Rig, leave
+from tests.kafka_broker import new_broker
 from tests.pendigits import differences, expected_rows
 
 pytestmark = [pytest.mark.drill, pytest.mark.kafka, pytest.mark.postgres]
@@ -183,6 +184,27 @@ def test_a_database_that_is_gone_for_a_while_loses_nothing(rig, pen):
     assert worker.running
     assert worker.lines("outage")
     assert differences(pen.expected, rig.decisions()) == []
+
+
+def test_a_broker_that_crashes_and_comes_back_loses_nothing(
+    pen, postgres_engine, postgres_url, tmp_path
+):
+    broker = new_broker(tmp_path)
+    rig = Rig(broker, postgres_url, tmp_path, pen.folder)
+    try:
+        producer = rig.produce("--rate", "300", "--seed", "8")
+        workers = [rig.worker(), rig.worker()]
+        rig.wait_until(lambda: rig.reached() > 500, 60, "nothing was committed")
+        broker.crash()
+        time.sleep(5)
+        broker.start()
+        assert producer.process.wait(180) == 0, producer.log.read_text()
+        rig.wait_done(N_RECORDS, 180)
+        assert any(worker.running for worker in workers)
+        assert differences(pen.expected, rig.decisions()) == []
+    finally:
+        rig.close()
+        broker.stop()
 
 
 class shut_database:  # noqa: N801  (used as a statement)
