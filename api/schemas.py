@@ -244,7 +244,8 @@ class DecisionDetail(BaseModel):
     explanation: ExplanationOut
     trajectory: list[PointOut]
     certificate: dict[str, JsonValue] | None = Field(
-        description="What was promised for this version, and on what ground."
+        description="What was promised for this version, in words and counts; whole at "
+        "`GET /v1/detectors/{name}/{version}`."
     )
     outcome: OutcomeOut | None
 
@@ -296,6 +297,28 @@ class DetectorOut(BaseModel):
     registered_at: datetime
     guarantee: dict[str, JsonValue]
     summary: dict[str, JsonValue] = Field(description="The model card without its long lists.")
+
+
+class DetectorDetail(BaseModel):
+    """A detector version with its whole card and certificate."""
+
+    model_config = _example(
+        {
+            "name": "pendigits", "version": "3f9a1c", "status": "active",
+            "registered_at": "2026-11-22T09:00:00Z",
+            "card": {"purpose": "Says which digit a pen is drawing."},
+            "certificate": {"control": "conditional", "alpha": 0.1, "delta": 0.05},
+        }
+    )  # fmt: skip
+
+    name: str
+    version: str
+    status: str = Field(description="`active` or `retired`.")
+    registered_at: datetime
+    card: dict[str, JsonValue]
+    certificate: dict[str, JsonValue] = Field(
+        description="All that is needed to check the promise again on the calibration scores."
+    )
 
 
 class DetectorList(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from api import cursors
 from api.auth import needs
@@ -30,10 +30,14 @@ from api.sessions import SessionDep
 from store import decisions
 from store.decisions import DecisionFilter, Place
 from store.keys import Scope
+from store.tables import DetectorVersionRow
 
 router = APIRouter(
     prefix="/v1/decisions", tags=["decisions"], dependencies=[needs(Scope.DECISIONS_READ)]
 )
+_FOR_RECOUNT = ("screening_indices", "grid")
+"""Long lists; `GET /v1/detectors/{name}/{version}` has the certificate whole."""
+_IN_WORDS = ("statement", "promise_covers", "limits")
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -111,6 +115,15 @@ def read_decision(decision_id: UUID, session: SessionDep) -> DecisionDetail:
         decision=DecisionOut.model_validate(row),
         explanation=ExplanationOut.model_validate(row.explanation),
         trajectory=[PointOut.model_validate(point) for point in row.trajectory],
-        certificate=None if found.version is None else found.version.certificate,
+        certificate=None if found.version is None else _promise(found.version),
         outcome=None if found.outcome is None else OutcomeOut.model_validate(found.outcome),
     )
+
+
+def _promise(version: DetectorVersionRow) -> dict[str, JsonValue]:
+    """Return a version's certificate in words and counts, without what only a recount needs."""
+    promise: dict[str, JsonValue] = {
+        name: value for name, value in version.certificate.items() if name not in _FOR_RECOUNT
+    }
+    guarantee = version.card.get("guarantee", {})
+    return promise | {name: guarantee[name] for name in _IN_WORDS if name in guarantee}

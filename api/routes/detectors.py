@@ -6,7 +6,9 @@ from fastapi import APIRouter
 from pydantic import JsonValue
 
 from api.auth import needs
-from api.schemas import DetectorList, DetectorOut
+from api.errors import Refused
+from api.problems import Kind, Problem
+from api.schemas import DetectorDetail, DetectorList, DetectorOut, Name
 from api.sessions import SessionDep
 from store import detectors
 from store.keys import Scope
@@ -24,6 +26,26 @@ _LONG = 32
 def list_detectors(session: SessionDep) -> DetectorList:
     """List all versions with the summary of their cards and what they guarantee."""
     return DetectorList(detectors=[_shown(row) for row in detectors.versions(session)])
+
+
+@router.get(
+    "/{name}/{version}", responses={404: {"model": Problem, "description": "No such version."}}
+)
+def read_detector(name: Name, version: Name, session: SessionDep) -> DetectorDetail:
+    """Return one version with its whole model card and certificate."""
+    row = session.get(DetectorVersionRow, (name, version))
+    if row is None:
+        raise Refused(
+            Kind.NOT_FOUND, "No detector version of this name serves or has served here."
+        )
+    return DetectorDetail(
+        name=row.name,
+        version=row.version,
+        status=row.status,
+        registered_at=row.registered_at,
+        card=row.card,
+        certificate=row.certificate,
+    )
 
 
 def _shown(row: DetectorVersionRow) -> DetectorOut:

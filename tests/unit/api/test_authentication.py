@@ -18,6 +18,7 @@ ROUTES = {
     ("GET", NO_DECISION): Scope.DECISIONS_READ,
     ("GET", "/v1/streams/pen-1"): Scope.DECISIONS_READ,
     ("GET", "/v1/detectors"): Scope.DECISIONS_READ,
+    ("GET", "/v1/detectors/pendigits/v1"): Scope.DECISIONS_READ,
     ("GET", "/v1/dead-letters"): Scope.ADMIN,
     ("GET", "/metrics"): Scope.METRICS_READ,
     ("GET", "/openapi.json"): None,
@@ -35,7 +36,12 @@ def ask(api, method, path, key):
 def test_the_matrix_names_every_route_that_needs_a_key(api):
     paths = api.client.get("/openapi.json", headers=api.headers()).json()["paths"]
     described = {(m.upper(), path) for path, operations in paths.items() for m in operations}
-    fill = {"{decision_id}": NO_DECISION.rsplit("/", 1)[1], "{stream_id}": "pen-1"}
+    fill = {
+        "{decision_id}": NO_DECISION.rsplit("/", 1)[1],
+        "{stream_id}": "pen-1",
+        "{name}": "pendigits",
+        "{version}": "v1",
+    }
     for name, value in fill.items():
         described = {(method, path.replace(name, value)) for method, path in described}
     keyless = {("GET", "/healthz"), ("GET", "/readyz")}

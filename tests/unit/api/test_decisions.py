@@ -175,7 +175,7 @@ def test_one_decision_comes_with_all_that_belongs_to_it(api, add, get, make_deci
             name="pendigits",
             version="v1",
             card={},
-            certificate={"alpha": 0.1, "thresholds": [0.5, None]},
+            certificate={"alpha": 0.1, "thresholds": [0.5, None], "screening_indices": [3, 1]},
             now=NOW,
         )
     before = get(f"/v1/decisions/{row['id']}").json()
@@ -246,6 +246,11 @@ def test_detectors_show_their_promise_without_long_lists(api, get):
     assert first["guarantee"] == {"alpha": 0.1}
     assert first["summary"] == {"metrics": {"curve": "99 values", "n": 3}}
     assert second["guarantee"] == {"control": "marginal", "alpha": 0.2}
+    whole = get("/v1/detectors/pendigits/v1").json()
+    assert whole["card"] == card
+    assert whole["certificate"]["thresholds"] == [1.0] * 99
+    assert get("/v1/detectors/pendigits/v9").status_code == 404
+    assert get("/v1/detectors/pendigits/v%00").status_code in {400, 404, 422}
 
 
 def test_dead_letters_show_where_and_why_but_never_what(api, get):
