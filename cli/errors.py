@@ -6,3 +6,18 @@
 
 class CommandError(Exception):
     """The work cannot be done as asked; the message says what to do."""
+
+
+ROOMS = ("api", "cli", "detectors", "migrations", "models", "stopping", "store", "streams")
+
+
+def is_ours(kind: type) -> bool:
+    """Return whether an exception class is written for people: it lives in a room's ``errors``.
+
+    Such a message says what was got, what was wanted and what to do, and quotes no payload.
+
+    >>> is_ours(CommandError), is_ours(ValueError)
+    (True, False)
+    """
+    room, _, module = kind.__module__.partition(".")
+    return room in ROOMS and module == "errors"

@@ -10,7 +10,8 @@ from cli.errors import CommandError
 if TYPE_CHECKING:
     from cli.settings import Settings
 
-CHATTY = ("kafka", "aiokafka", "faust", "mode")
+CLIENTS = ("kafka", "aiokafka")
+HOSTS = ("faust", "mode")
 
 
 def servers(settings: Settings) -> str:
@@ -24,7 +25,12 @@ def servers(settings: Settings) -> str:
     return settings.kafka_servers
 
 
-def hush(level: int = logging.CRITICAL) -> None:
-    """Keep the client libraries' own remarks from stderr; what matters comes as an error."""
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(level)
+def hush() -> None:
+    """Keep the libraries' own remarks from stderr; what matters comes as an error of ours.
+
+    While a broker is away, they would write dozens of lines a second.
+    """
+    for name in CLIENTS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in HOSTS:
+        logging.getLogger(name).setLevel(logging.ERROR)

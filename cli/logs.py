@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from types import TracebackType
 from typing import Any
+
+from cli.errors import is_ours
 
 SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "pepper")
 
@@ -18,9 +22,7 @@ def configure(level: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
-        structlog.processors.StackInfoRenderer(),
-        # Tracebacks without local variables: those could hold what people wrote.
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(without_values),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -41,6 +43,24 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def without_values(
+    exc_info: tuple[type[BaseException], BaseException, TracebackType | None],
+) -> str:
+    """Return a traceback that cannot hold what people wrote.
+
+    The frames, without local variables; the messages of our own errors, which never quote a
+    payload; of any other error only its type, for a database's message may quote a whole row.
+    """
+    lines: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None:
+        message = f": {error}" if is_ours(type(error)) else ""
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        lines.append(f"{type(error).__name__}{message}\n{frames}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "caused by ".join(lines)
 
 
 def redact(_logger: object, _method: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from cli import (
     up,
     worker,
 )
+from cli.errors import is_ours
 
 app = typer.Typer(
     name="tocsin",
@@ -71,7 +72,7 @@ def main() -> None:
 def _message(error: Exception) -> str:
     kind = type(error)
     for base in kind.__mro__:
-        if base.__module__.endswith(".errors") and not base.__module__.startswith("sqlalchemy"):
+        if is_ours(base):
             return str(error)
     advice = "This may be a fault of ours: run it again with `tocsin --debug ...`."
     return f"{kind.__name__}: {error}\n{advice}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 from contextlib import ExitStack
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -50,10 +51,23 @@ def worker(
 
     settings = Settings()
     logs.configure(settings.log_level)
-    kafka.hush(logging.WARNING)
+    if settings.log_level != "debug":
+        kafka.hush()
     code = serve(settings, detector)
-    if code:
-        raise typer.Exit(code=code)
+    leave(code)
+
+
+def leave(code: int) -> None:
+    """End the process, even if a thread of Faust's does not.
+
+    Its consumer thread outlives a stop that did not come to an end (a broker that is away), and
+    would keep the process alive: a member of the group that does nothing.
+    """
+    logging.shutdown()
+    others = [t for t in threading.enumerate() if t is not threading.main_thread()]
+    if any(not thread.daemon for thread in others):
+        os._exit(code)
+    raise SystemExit(code)
 
 
 def serve(settings: Settings, references: Sequence[str], *, deliver: Deliver | None = None) -> int:

@@ -35,6 +35,8 @@ BUSY_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 5
 SILENCE_TIMEOUT_S = 30
 """After so long without an acknowledgement from PostgreSQL's machine the connection is lost."""
+HIDE_PARAMETERS = True
+"""Errors name the statement, not its values: those may be what people wrote, or a key's hash."""
 SQLITE_LEAST = (3, 35, 0)
 """First version with RETURNING."""
 
@@ -211,12 +213,13 @@ def _postgresql(url: URL) -> Engine:
         connect_args={name: v for name, v in defaults.items() if name not in url.query},
         pool_pre_ping=True,
         json_serializer=_to_json,
+        hide_parameters=HIDE_PARAMETERS,
     )
 
 
 def _sqlite(url: URL) -> Engine:
     path = Path(str(url.database))
-    engine = create_engine(url, json_serializer=_to_json)
+    engine = create_engine(url, json_serializer=_to_json, hide_parameters=HIDE_PARAMETERS)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # the write-ahead files that SQLite puts beside it get the same mode

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import insert, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import migrations
 from store.errors import NaiveInstantError, SchemaError, StoreUnavailableError, StoreUrlError
@@ -188,3 +188,14 @@ def test_transactions_that_read_and_then_write_wait_for_each_other(sqlite_engine
         thread.join(timeout=60)
     with sqlite_engine.connect() as connection:
         assert connection.execute(select(LeaseRow.holder)).scalar_one() == "80"
+
+
+def test_an_error_of_the_database_does_not_show_the_values(store_engine):
+    with pytest.raises(DBAPIError) as caught, writing(store_engine) as connection:
+        connection.execute(
+            text("INSERT INTO leases (name, holder) VALUES (:name, :holder)"),
+            {"name": "private-words", "holder": None},
+        )
+    # PostgreSQL's own text may still quote a row: logs leave foreign messages out altogether
+    assert "private-words" not in str(caught.value).split("DETAIL")[0]
+    assert "leases" in str(caught.value)
