@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import typer
 
@@ -70,12 +71,21 @@ def main() -> None:
 
 
 def _message(error: Exception) -> str:
-    kind = type(error)
-    for base in kind.__mro__:
-        if is_ours(base):
-            return str(error)
+    if any(is_ours(kind) for kind in type(error).__mro__):
+        return str(error)
+    if type(error).__name__ == "ValidationError" and getattr(error, "title", "") == "Settings":
+        return _refused_settings(error)
     advice = "This may be a fault of ours: run it again with `tocsin --debug ...`."
-    return f"{kind.__name__}: {error}\n{advice}"
+    return f"{type(error).__name__}: {error}\n{advice}"
+
+
+def _refused_settings(error: Any) -> str:  # noqa: ANN401  # pydantic is not imported for this
+    """Name the variables that cannot be used, and why; not their values."""
+    lines = [
+        f"TOCSIN_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False)
+    ]
+    return "\n".join(["the environment holds settings that cannot be used:", *lines])
 
 
 if __name__ == "__main__":
