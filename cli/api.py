@@ -12,6 +12,7 @@ import typer
 from cli.errors import CommandError
 from cli.keys import first_admin_key
 from cli.output import note
+from cli.serving import shared_store
 from cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def api(
 ) -> None:
     """Serve REST on the configured store; events go to Kafka (TOCSIN_KAFKA_SERVERS)."""
     settings = Settings()
-    engine = _shared_store(settings)
+    engine = shared_store(settings)
     try:
         with _ingest(settings) as ingest:
             app = _application(settings, engine, ingest)
@@ -70,23 +71,6 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     with listener:
         note(f"listening on http://{shown}:{listener.getsockname()[1]}")
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def _shared_store(settings: Settings) -> Engine:
-    from sqlalchemy.engine import make_url
-
-    from store.session import connect, require_schema
-
-    url = settings.resolved_store_url()
-    if make_url(url).get_backend_name() == "sqlite":
-        message = (
-            "the store is SQLite, which serves one process at a time. Use `tocsin up`, which has "
-            "worker and API in one process, or set TOCSIN_STORE_URL to a PostgreSQL database."
-        )
-        raise CommandError(message)
-    engine = connect(url)
-    require_schema(engine)
-    return engine
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cli.settings import Settings
 
 CLIENTS = ("kafka", "aiokafka")
-HOSTS = ("faust", "mode")
+HOSTS = ("faust", "mode", "streams.drivers.committed")  # the last: subclasses of Faust's own
 
 
 def servers(settings: Settings) -> str:

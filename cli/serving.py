@@ -10,11 +10,35 @@ from cli.errors import CommandError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy.engine import Engine
+    from sqlalchemy.engine import Connection, Engine
 
     from cli.settings import Settings
     from store.session import Transact
     from streams.roster import Roster
+
+
+def shared_store(settings: Settings) -> Engine:
+    """Connect to a store that several processes share, and check its schema.
+
+    Raises
+    ------
+    CommandError
+        If the store is SQLite.
+    """
+    from sqlalchemy.engine import make_url
+
+    from store.session import connect, require_schema
+
+    url = settings.resolved_store_url()
+    if make_url(url).get_backend_name() == "sqlite":
+        message = (
+            "the store is SQLite, which serves one process at a time. Use `tocsin up`, which has "
+            "worker and API in one process, or set TOCSIN_STORE_URL to a PostgreSQL database."
+        )
+        raise CommandError(message)
+    engine = connect(url)
+    require_schema(engine)
+    return engine
 
 
 def load_roster(settings: Settings, references: Sequence[str]) -> Roster:
@@ -33,8 +57,6 @@ def load_roster(settings: Settings, references: Sequence[str]) -> Roster:
 
 def announce(roster: Roster, engine: Engine, transact: Transact, group: str) -> None:
     """Check that streams under way can go on, and tell the store which versions serve."""
-    from sqlalchemy.engine import Connection
-
     from store.detectors import register
     from store.pinned import pinned_versions
 

@@ -14,7 +14,6 @@ from uuid import uuid4
 import typer
 
 from cli import kafka
-from cli.errors import CommandError
 from cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,39 +74,22 @@ def serve(settings: Settings, references: Sequence[str], *, deliver: Deliver | N
 
     `deliver` stands between Faust and the worker, for tests that lose deliveries.
     """
-    from cli.serving import announce, load_roster
+    from cli.serving import announce, load_roster, shared_store
     from store.session import direct
     from streams import topics
     from streams.drivers.faust import run
 
     servers = kafka.servers(settings)
     with ExitStack() as running:
-        engine = _store(settings)
+        engine = shared_store(settings)
         running.callback(engine.dispose)
         topic = topics.find(servers, settings.topic)
         topics.find(servers, settings.decisions_topic)
         roster = load_roster(settings, references)
-        announce(roster, engine, direct(engine), settings.group)
         work = _worker(settings, engine, roster, topic, running)
         beat = _enter(settings, engine, roster, running)
+        announce(roster, engine, direct(engine), settings.group)  # not before the group takes it
         return run(_driver_settings(settings, servers), work, beat=beat, deliver=deliver)
-
-
-def _store(settings: Settings) -> Engine:
-    from sqlalchemy.engine import make_url
-
-    from store.session import connect, require_schema
-
-    url = settings.resolved_store_url()
-    if make_url(url).get_backend_name() == "sqlite":
-        message = (
-            "the store is SQLite, which serves one process at a time. Use `tocsin up`, which has "
-            "worker and API in one process, or set TOCSIN_STORE_URL to a PostgreSQL database."
-        )
-        raise CommandError(message)
-    engine = connect(url)
-    require_schema(engine)
-    return engine
 
 
 def _worker(

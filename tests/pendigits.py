@@ -11,7 +11,7 @@ import pytest
 from detectors import artefact
 
 DATA = "pendigits-parts"
-CONFIG = Path(__file__).with_name("drills") / "pen.toml"
+CONFIG = Path(__file__).with_name("pen.toml")
 KEYS = ("stream_id", "episode", "label", "halt_step")
 
 

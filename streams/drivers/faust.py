@@ -49,6 +49,7 @@ OVERSLEPT_S = 3.0
 """A tick that comes so late means that the process was stopped, or starved."""
 LOOK_FOR_BACKLOG_S = 0.2
 STOP_WITHIN_S = 15.0
+CANCEL_WITHIN_S = 3.0
 LEAST_PATIENCE_S = 60
 """Longer than the longest call that may hang on a network that swallows packets."""
 REPORT_EVERY_TICKS = 30
@@ -129,8 +130,14 @@ def run(
         return: the watchdog ends the process with 3.
     """
     driver = FaustDriver(settings, worker, beat=beat, deliver=deliver)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(driver.serve())
+    # Not asyncio.Runner: it would wait for every task of Faust's, for ever if a broker is away.
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(driver.serve())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 class FaustDriver:
@@ -303,9 +310,11 @@ class FaustDriver:
             task.cancel()
         with suppress(TimeoutError, Exception):
             await asyncio.wait_for(app.stop(), STOP_WITHIN_S)
-        for task in tasks:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if left:
+            await asyncio.wait(left, timeout=CANCEL_WITHIN_S)
         self._watchdog.stop()
         self._lane.submit(self._steady.revoke, self._steady.assigned)
         await asyncio.to_thread(self._lane.shutdown)

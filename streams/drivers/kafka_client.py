@@ -11,13 +11,14 @@ from streams.errors import BrokerError, StreamError, TopicError
 # librdkafka's own codes begin with an underscore; they are part of its documented interface.
 AT_END = KafkaError._PARTITION_EOF  # noqa: SLF001
 OUT_OF_RANGE = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET})  # noqa: SLF001
-_UNKNOWN = frozenset(
+NOT_THERE = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
         KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
     }
 )
+"""What is said of a topic that does not exist; while a broker is away, of any topic."""
 _SILENT = frozenset(
     {
         KafkaError._TIMED_OUT,  # noqa: SLF001
@@ -68,7 +69,7 @@ def in_words(error: KafkaError, servers: str, what: str) -> StreamError:
     Kafka at localhost:1 does not answer when asked for tocsin.events/3. Check that the broker \
 runs and may be reached from here.
     """
-    if error.code() in _UNKNOWN:
+    if error.code() in NOT_THERE:
         return TopicError(
             f"{what} is not on the Kafka at {servers}: the topic was not created, was deleted, or "
             "was made anew with fewer partitions. See `tocsin topics describe`."

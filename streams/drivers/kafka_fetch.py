@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Self
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from streams.drivers.kafka_client import AT_END, OUT_OF_RANGE, in_words, settings, silent
+from streams.drivers.kafka_client import (
+    AT_END,
+    NOT_THERE,
+    OUT_OF_RANGE,
+    in_words,
+    settings,
+    silent,
+)
 from streams.errors import RecordsLostError, TopicError
 from streams.records import RawRecord
 
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from confluent_kafka import KafkaError
+
+    from streams.errors import StreamError
 
 MAX_READERS = 8
 """Partitions that are read ahead at the same time, each up to `READ_AHEAD_KIB`."""
@@ -137,10 +146,23 @@ class KafkaFetcher:
                 TopicPartition(self.topic, partition), timeout=ANSWER_S
             )
         except KafkaException as error:
-            raise in_words(error.args[0], self._servers, f"{self.topic}/{partition}") from error
+            raise self._confirmed(error.args[0], partition) from error
         if answer is None:
             raise silent(self._servers, f"{self.topic}/{partition}")
         return answer
+
+    def _confirmed(self, error: KafkaError, partition: int) -> StreamError:
+        """Return the error to raise; that a topic is gone is believed of the broker only."""
+        what = f"{self.topic}/{partition}"
+        if error.code() not in NOT_THERE:
+            return in_words(error, self._servers, what)
+        try:
+            found = self._asker.list_topics(self.topic, timeout=ANSWER_S).topics[self.topic]
+        except KafkaException:
+            return silent(self._servers, what)
+        if found.error is None and partition in found.partitions:
+            return silent(self._servers, what)
+        return in_words(error, self._servers, what)
 
     def _reader(self, partition: int, start: int) -> _Reader:
         """Return a reader whose next record is the first at or after `start`."""
@@ -277,6 +299,8 @@ class _Reader:
         """Raise what librdkafka says, unless it is that the partition ends here."""
         if error.code() in OUT_OF_RANGE:
             raise _OutOfRange
+        if error.code() in NOT_THERE:
+            raise silent(self._servers, self._what())  # `end` finds out whether that is true
         if error.code() != AT_END:
             raise in_words(error, self._servers, self._what())
 

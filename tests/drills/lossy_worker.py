@@ -10,7 +10,7 @@ import structlog
 
 from cli import logs
 from cli.settings import Settings
-from cli.worker import serve
+from cli.worker import leave, serve
 
 log = structlog.get_logger("lossy")
 
@@ -40,4 +40,4 @@ def lossy(seed):
 if __name__ == "__main__":
     settings = Settings()
     logs.configure(settings.log_level)
-    sys.exit(serve(settings, sys.argv[1:], deliver=lossy(int(os.environ["LOSSY_SEED"]))))
+    leave(serve(settings, sys.argv[1:], deliver=lossy(int(os.environ["LOSSY_SEED"]))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 import signal
@@ -12,10 +11,9 @@ import urllib.request
 
 import pytest
 
-from detectors import artefact
 from tests.drills.rig import SESSION_S, Rig, leave
 from tests.kafka_broker import new_broker
-from tests.pendigits import differences, expected_rows
+from tests.pendigits import corrupt_one_threshold, differences, expected_rows
 
 pytestmark = [pytest.mark.drill, pytest.mark.kafka, pytest.mark.postgres]
 
@@ -93,7 +91,7 @@ def owned(worker):
     return len(worker.count("partitions") or ())
 
 
-def test_kills_joins_and_leaves_change_no_decision(rig, pen, tmp_path):
+def test_kills_joins_and_leaves_change_no_decision(rig, pendigits, tmp_path):
     producer = rig.produce("--rate", "150", "--seed", str(SEED))
     port = free_port()
     api = rig.api(port)
@@ -111,21 +109,21 @@ def test_kills_joins_and_leaves_change_no_decision(rig, pen, tmp_path):
     assert faults.counted["leave"] >= 1
 
     found = rig.decisions()
-    assert differences(pen.expected, found) == []
-    assert len(found) == len(pen.expected)
+    assert differences(pendigits.expected, found) == []
+    assert len(found) == len(pendigits.expected)
     ids = {str(row["id"]) for row in found}
-    assert ids == {row["id"] for row in pen.expected.values()}
+    assert ids == {row["id"] for row in pendigits.expected.values()}
 
     rig.wait_until(lambda: rig.outbox_size() == 0, 60, "decisions were not published")
     assert rig.published_ids() == ids
     assert api.running
     assert served_ids(rig, port) == ids
 
-    corrupted = corrupt_one_threshold(pen.folder, tmp_path / "corrupted")
+    corrupted = corrupt_one_threshold(pendigits.folder, tmp_path / "corrupted")
     assert differences(expected_rows(corrupted, tmp_path / "corrupted.jsonl"), found) != []
 
 
-def test_a_worker_stopped_past_its_session_and_woken_writes_nothing(rig, pen):
+def test_a_worker_stopped_past_its_session_and_woken_writes_nothing(rig, pendigits):
     rig.produce("--rate", "400", "--seed", "5")
     sleeper, other = rig.worker(), rig.worker()
     for worker in (sleeper, other):
@@ -151,10 +149,10 @@ def test_a_worker_stopped_past_its_session_and_woken_writes_nothing(rig, pen):
             break
     assert sleeper.count("fenced") > 0, "it never tried to write: the drill shows nothing"
     rig.wait_done(N_RECORDS)
-    assert differences(pen.expected, rig.decisions()) == []
+    assert differences(pendigits.expected, rig.decisions()) == []
 
 
-def test_deliveries_that_get_lost_are_fetched_directly(rig, pen):
+def test_deliveries_that_get_lost_are_fetched_directly(rig, pendigits):
     rig.produce("--rate", "500", "--seed", "6")
     lossy = rig.start(
         "-m", "tests.drills.lossy_worker", rig.detector, name="worker", LOSSY_SEED="1"
@@ -164,10 +162,10 @@ def test_deliveries_that_get_lost_are_fetched_directly(rig, pen):
     lost = sum(row["lost"] for row in lossy.lines("lost"))
     assert lost > 500
     assert lossy.count("filled") > lost / 2
-    assert differences(pen.expected, rig.decisions()) == []
+    assert differences(pendigits.expected, rig.decisions()) == []
 
 
-def test_a_database_that_is_gone_for_a_while_loses_nothing(rig, pen):
+def test_a_database_that_is_gone_for_a_while_loses_nothing(rig, pendigits):
     producer = rig.produce("--rate", "500", "--seed", "7")
     worker = rig.worker()
     rig.wait_until(lambda: rig.reached() > 200, 60, "nothing was committed")
@@ -183,14 +181,14 @@ def test_a_database_that_is_gone_for_a_while_loses_nothing(rig, pen):
     rig.wait_done(N_RECORDS)
     assert worker.running
     assert worker.lines("outage")
-    assert differences(pen.expected, rig.decisions()) == []
+    assert differences(pendigits.expected, rig.decisions()) == []
 
 
 def test_a_broker_that_crashes_and_comes_back_loses_nothing(
-    pen, postgres_engine, postgres_url, tmp_path
+    pendigits, postgres_engine, postgres_url, tmp_path
 ):
     broker = new_broker(tmp_path)
-    rig = Rig(broker, postgres_url, tmp_path, pen.folder)
+    rig = Rig(broker, postgres_url, tmp_path, pendigits.folder)
     try:
         producer = rig.produce("--rate", "300", "--seed", "8")
         workers = [rig.worker(), rig.worker()]
@@ -200,8 +198,11 @@ def test_a_broker_that_crashes_and_comes_back_loses_nothing(
         broker.start()
         assert producer.process.wait(180) == 0, producer.log.read_text()
         rig.wait_done(N_RECORDS, 180)
-        assert any(worker.running for worker in workers)
-        assert differences(pen.expected, rig.decisions()) == []
+        assert all(worker.running for worker in workers)
+        assert differences(pendigits.expected, rig.decisions()) == []
+        broker.crash()
+        for worker in workers:  # a stop is a stop, whoever else is away
+            assert leave(worker, seconds=60) == 0, worker.log.read_text()
     finally:
         rig.close()
         broker.stop()
@@ -231,18 +232,6 @@ class shut_database:  # noqa: N801  (used as a statement)
     def __exit__(self, *_):
         self.say(f'ALTER DATABASE "{self.name}" WITH ALLOW_CONNECTIONS true')
         self.admin.dispose()
-
-
-def corrupt_one_threshold(folder, target):
-    """Write a copy of an artefact, valid in itself, with one threshold moved."""
-    detector = artefact.load(folder)
-    steps = [k for k, level in enumerate(detector.certificate["thresholds"]) if level is not None]
-    moved = list(detector.certificate["thresholds"])
-    moved[steps[len(steps) // 2]] = 0.5
-    certificate = {**detector.certificate, "thresholds": moved}
-    version = artefact.version_of(detector.config, detector.classifier, tuple(moved))
-    artefact.save(dataclasses.replace(detector, certificate=certificate, version=version), target)
-    return target
 
 
 def served_ids(rig, port):
