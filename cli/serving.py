@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.errors import CommandError
@@ -42,7 +43,12 @@ def shared_store(settings: Settings) -> Engine:
 
 
 def load_roster(settings: Settings, references: Sequence[str]) -> Roster:
-    """Load detectors by folder or ``name[@version]``; older versions come from the registry."""
+    """Load detectors by folder or ``name[@version]``.
+
+    A folder's detector is put into the registry too, without becoming the active one there: a
+    stream ends under the version it began with, so that version must be found after the folder
+    has been trained anew.
+    """
     from detectors.registry import Registry
     from streams.roster import Roster
 
@@ -52,6 +58,9 @@ def load_roster(settings: Settings, references: Sequence[str]) -> Roster:
     if twice := {name for name in names if names.count(name) > 1}:
         message = f"detector {min(twice)} is named twice; a worker runs one version of each."
         raise CommandError(message)
+    for reference, detector in zip(references, detectors, strict=True):
+        if Path(reference).is_dir():
+            registry.add(detector, activate=False)
     return Roster(detectors, lambda name, version: registry.load(f"{name}@{version}"))
 
 

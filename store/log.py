@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 from zlib import crc32
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from store.errors import LogPartitionsError
 from store.instants import utc_now
@@ -93,6 +93,12 @@ class RecordLog:
         with store_errors(self._engine), self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return [LogRecord(partition, offset, value) for offset, value in rows]
+
+    def prune(self, partition: int, before: int) -> int:
+        """Delete the records of `partition` with offset < before; return how many there were."""
+        table = LogRecordRow
+        doomed = delete(table).where(table.partition == partition, table.record_offset < before)
+        return self._transact(lambda connection: connection.execute(doomed).rowcount)
 
     def _make(self, connection: Connection) -> str:
         table = LogPartitionRow

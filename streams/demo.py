@@ -1,4 +1,4 @@
-"""Recorded streams as live traffic, round after round, for whoever just wants to see it work."""
+"""Recorded streams as live traffic, some rounds of them, for whoever just wants to see it work."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ BEAT_S = 0.2
 """Time between two batches."""
 CONCURRENT = 50
 """Streams under way at a time."""
+ROUNDS = 10
+"""Rounds a start plays: a demo that is forgotten must not fill the disk."""
 
 _log = structlog.get_logger("tocsin.demo")
 
 
 class Demo:
-    """Append recorded streams to the log, one step a second each, for ever.
+    """Append recorded streams to the log, one step a second each, for `ROUNDS` rounds.
 
     What was sent is kept in a file, so that a restarted service goes on with the same streams. A
     record sent twice around a crash has the same `event_id` and counts once.
@@ -69,10 +71,13 @@ class Demo:
 
     def _run(self) -> None:
         nth, sent = self._read()
-        while not self._stopping.is_set():
+        last = nth + ROUNDS - 1
+        while nth <= last and not self._stopping.is_set():
             source = islice(round_events(self._streams, self._detector, nth), sent, None)
             if self._play(source, nth, sent):
                 nth, sent = nth + 1, 0
+        if nth > last:
+            _log.info("demo_over", rounds=ROUNDS)
 
     def _play(self, source: Iterator[Event], nth: int, sent: int) -> bool:
         """Send a round's remaining records; return False if stopped before its end."""

@@ -23,6 +23,10 @@ IDLE_S = 0.5
 """How often the log is looked at when nobody says that it grew."""
 LONGEST_PAUSE_S = 10.0
 """Between two tries while the store does not answer."""
+KEPT_RECORDS = 100_000
+"""Processed records that stay in the log, for whoever wants to look; older ones are deleted."""
+PRUNE_EVERY = 10_000
+"""Records processed between two deletions."""
 
 _log = structlog.get_logger("tocsin.embedded")
 
@@ -77,6 +81,7 @@ class EmbeddedDriver:
         self.worker = worker
         self.failure: str | None = None
         self._log = log
+        self._pruned: dict[int, int] = {}
         self._grown, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine")
 
@@ -106,6 +111,9 @@ class EmbeddedDriver:
                 pause_s = 0.1
                 self._grown.wait(IDLE_S)
             except StoreUnavailableError as error:
+                # Nobody knows whether the last commit was stored: the ledger does, on a claim.
+                self.worker.revoke(tuple(self.worker.owned))
+                claimed = False
                 _log.warning("store_unavailable", detail=str(error), retry_s=pause_s)
                 self._stopping.wait(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -117,3 +125,9 @@ class EmbeddedDriver:
     def _catch_up(self) -> None:
         for partition in range(self._log.n_partitions):
             self.worker.drain(partition, self._log.end(partition))
+            self._prune(partition, self.worker.owned[partition].next_offset - KEPT_RECORDS)
+
+    def _prune(self, partition: int, before: int) -> None:
+        if before - self._pruned.get(partition, 0) >= PRUNE_EVERY:
+            self._log.prune(partition, before)
+            self._pruned[partition] = before

@@ -131,3 +131,12 @@ def test_what_was_acknowledged_survives_a_sigkill(sqlite_url, sqlite_engine):
     for partition in range(4):  # and what is there is whole: no gap below the end
         offsets = [r.offset for r in log.fetch(partition, 0, 10**9, 10**9)]
         assert offsets == list(range(log.end(partition)))
+
+
+def test_pruned_records_are_gone_and_offsets_go_on(log):
+    positions = log.append([("s", f"{n}".encode()) for n in range(10)])
+    partition = positions[0].partition
+    assert log.prune(partition, 7) == 7
+    assert [record.offset for record in log.fetch(partition, 0, 10, 99)] == [7, 8, 9]
+    assert log.end(partition) == 10
+    assert log.append([("s", b"10")]) == [LogPosition(partition, 10)]

@@ -29,6 +29,9 @@ class Log(FakeLog):
             raise StoreUnavailableError("the file", "disk full")  # noqa: TRY003  # place, trouble
         return super().end(partition)
 
+    def prune(self, partition, before):
+        raise AssertionError  # far too few records
+
     def append(self, records):
         self.end(0)
         rows = [super(Log, self).append(0, value) for _, value in records]
@@ -100,3 +103,42 @@ def test_a_log_that_cannot_be_read_is_not_ready(parts):
     log.broken = 1
     assert "disk full" in LogIngest(log, driver.wake).ready()
     driver.start()
+
+
+def test_a_commit_whose_answer_is_lost_counts_once(parts):
+    log, ledger, driver = parts
+    frames = [[0.0, 0.0]]
+    rows = [Event("new", event_id=str(k), frames=frames) for k in range(200)]
+    log.append([(row.stream_id, encode(row)) for row in rows])
+    commit, failing = ledger.commit, iter([True])
+
+    def stored_but_unheard(commits):
+        answer = commit(commits)
+        if next(failing, False):
+            raise StoreUnavailableError("the file", "timed out")  # noqa: TRY003  # as above
+        return answer
+
+    ledger.commit = stored_but_unheard
+    driver.start()
+    until(lambda: ledger.next.get(0) == 200 and driver.worker.owned)
+    log.append([(row.stream_id, encode(row)) for row in rows[:1]])
+    driver.wake()
+    until(lambda: ledger.next[0] == 201)
+    (state,) = ledger.states.values()
+    assert state.steps == 201  # 200 and one whose id was forgotten long ago
+
+
+def test_processed_records_do_not_stay_for_ever(parts, monkeypatch):
+    log, ledger, driver = parts
+    monkeypatch.setattr("streams.drivers.embedded.KEPT_RECORDS", 20)
+    monkeypatch.setattr("streams.drivers.embedded.PRUNE_EVERY", 10)
+    pruned = []
+    log.prune = lambda partition, before: pruned.append((before, ledger.next[partition]))
+    driver.start()
+    for nth in range(60):
+        log.append([record(nth)])
+        driver.wake()
+        until(lambda n=nth: ledger.next.get(0) == n + 1)
+    until(lambda: pruned and pruned[-1][0] == 40)
+    assert all(before == reached - 20 for before, reached in pruned)
+    assert [before for before, _ in pruned] == [10, 20, 30, 40]

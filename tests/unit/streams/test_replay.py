@@ -116,3 +116,14 @@ def test_a_spoilt_progress_file_begins_anew(streams, tmp_path):
     progress.write_text("{")
     play(streams, progress, sink, 1)
     assert sink.ids[0] == next(iter(round_events(streams, "d", 1))).event_id
+
+
+def test_the_demo_ends_after_some_rounds(streams, tmp_path, monkeypatch):
+    monkeypatch.setattr("streams.demo.ROUNDS", 2)
+    monkeypatch.setattr("streams.demo.BEAT_S", 0.001)
+    sink, whole = Sink(), int(streams.lengths.sum())
+    demo = Demo(streams, "d", sink, tmp_path / "demo.json", speed=50_000.0)
+    demo.start()
+    demo._thread.join(20)
+    demo.stop()
+    assert len(sink.ids) == 2 * whole
