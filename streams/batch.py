@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from streams.codec import decode as decode_record
 from streams.engine import Engine, Result, Streams
 from streams.frames import stack_frames
 from streams.records import Event, RawRecord, Reason, Rejected
-from streams.rounds import Arrivals, event_hash
+from streams.rounds import Arrivals, Index, event_hashes
 from streams.state import STORED_PHASE, Phase, Rows, decode, encode, fresh, remembered
 
 if TYPE_CHECKING:
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 
 KEPT_PAYLOAD_BYTES = 65_536
 """A dead letter keeps this much of its record."""
-
-
-class Item(NamedTuple):
-    """A decoded record and where it came from."""
-
-    raw: RawRecord
-    event: Event
-    event_id: str
 
 
 @dataclass
@@ -53,19 +45,52 @@ class Changes:
 
 Held = Callable[[int, StateKey], StateRow | None]
 """Looks up the state that a stream of a partition had before the batch."""
+Home = tuple[int, str]
+"""Partition and stream id: where a stream's state lives."""
+Item = tuple[RawRecord, Event, str]
+"""A decoded record, where it came from, and its event id. (A plain tuple: one is made for every
+record, and a named one takes several times as long.)"""
+
+
+class Inbox:
+    """The records of a batch for one detector, and the streams that they belong to."""
+
+    def __init__(self, detector: str, items: Sequence[Item]) -> None:
+        self.items = items
+        places: dict[Home, int] = {}
+        self.row = np.array(
+            [
+                places.setdefault((raw.partition, event.stream_id), len(places))
+                for raw, event, _ in items
+            ],
+            dtype=np.intp,
+        )
+        """Which stream each record belongs to: its place in `homes`."""
+        self.homes: Sequence[Home] = list(places)
+        self.keys = [StateKey(detector, stream_id) for _, stream_id in places]
 
 
 def read(
-    records: Iterable[RawRecord], roster: Roster, topic_id: str, changes: Mapping[int, Changes]
-) -> dict[str, list[Item]]:
+    records: Sequence[RawRecord], roster: Roster, topic_id: str, changes: Mapping[int, Changes]
+) -> dict[str, Inbox]:
     """Decode records and sort them by detector; the unusable become dead letters in `changes`."""
+    return sort(records, [decode_record(raw.value) for raw in records], roster, topic_id, changes)
+
+
+def sort(
+    records: Iterable[RawRecord],
+    decoded: Iterable[Event | Rejected],
+    roster: Roster,
+    topic_id: str,
+    changes: Mapping[int, Changes],
+) -> dict[str, Inbox]:
+    """Sort decoded records by detector; the unusable become dead letters in `changes`."""
     items: dict[str, list[Item]] = {name: [] for name in roster.names}
-    for raw in records:
-        event = decode_record(raw.value)
+    for raw, event in zip(records, decoded, strict=True):
         if isinstance(event, Rejected):
             changes[raw.partition].dead_letters.append(dead_letter(raw, event))
             continue
-        item = Item(raw, event, event.event_id or f"{topic_id}:{raw.partition}:{raw.offset}")
+        item = (raw, event, event.event_id or f"{topic_id}:{raw.partition}:{raw.offset}")
         if event.detector is None:
             for some in items.values():
                 some.append(item)
@@ -74,7 +99,7 @@ def read(
         else:
             why = Rejected(Reason.UNKNOWN_DETECTOR, f"running here: {', '.join(items) or 'none'}")
             changes[raw.partition].dead_letters.append(dead_letter(raw, why))
-    return items
+    return {name: Inbox(name, some) for name, some in items.items()}
 
 
 def dead_letter(raw: RawRecord, why: Rejected, detector: str | None = None) -> NewDeadLetter:
@@ -83,49 +108,32 @@ def dead_letter(raw: RawRecord, why: Rejected, detector: str | None = None) -> N
     return NewDeadLetter(raw.offset, why.reason, why.detail, detector, payload)
 
 
-def needed_states(items: Mapping[str, Sequence[Item]]) -> dict[int, set[StateKey]]:
-    """Return which states a batch needs, by partition."""
-    needed: dict[int, set[StateKey]] = defaultdict(set)
-    for name, some in items.items():
-        for raw, event, _ in some:
-            needed[raw.partition].add(StateKey(name, event.stream_id))
+def needed_states(inboxes: Mapping[str, Inbox]) -> dict[int, list[StateKey]]:
+    """Return which states a batch needs, by partition; each once."""
+    needed: dict[int, list[StateKey]] = defaultdict(list)
+    for inbox in inboxes.values():
+        for (partition, _), key in zip(inbox.homes, inbox.keys, strict=True):
+            needed[partition].append(key)
     return needed
 
 
 def decide(
-    roster: Roster, held: Held, items: Mapping[str, Sequence[Item]], changes: Mapping[int, Changes]
+    roster: Roster, held: Held, inboxes: Mapping[str, Inbox], changes: Mapping[int, Changes]
 ) -> None:
-    """Score `items` and note in `changes`, by partition, all that must be committed.
+    """Score records and note in `changes`, by partition, all that must be committed.
 
     A stream that began under another version is scored by that one up to its end marker; its
     records after that belong to the active version, like every new episode.
     """
-    for name, some in items.items():
-        job = _Job(roster, name, held, changes, *_usable(roster.active(name), some, changes))
-        left: Sequence[int] = range(len(job.items))
-        while left:
+    for name, inbox in inboxes.items():
+        job = _Job(roster, name, held, changes, inbox)
+        left = np.arange(len(job.row))
+        while len(left):
             left = job.go_through(left)
 
 
-def _usable(
-    engine: Engine, items: Sequence[Item], changes: Mapping[int, Changes]
-) -> tuple[Sequence[Item], NDArray[np.float32]]:
-    width = len(engine.detector.classifier.channels)
-    frames, rejected = stack_frames([item.event for item in items], width)
-    for at, why in rejected.items():
-        raw = items[at].raw
-        changes[raw.partition].dead_letters.append(dead_letter(raw, why, engine.detector.name))
-    if rejected:
-        items = [item for at, item in enumerate(items) if at not in rejected]
-    return items, frames
-
-
-Home = tuple[int, str]
-"""Partition and stream id: where a stream's state lives."""
-
-
 class _Job:
-    """The usable records of one batch for one detector."""
+    """The usable records of one batch for one detector, column by column."""
 
     def __init__(
         self,
@@ -133,105 +141,123 @@ class _Job:
         name: str,
         held: Held,
         changes: Mapping[int, Changes],
-        items: Sequence[Item],
-        frames: NDArray[np.float32],
+        inbox: Inbox,
     ) -> None:
         self.roster, self.name, self.held, self.changes = roster, name, held, changes
-        self.items, self.frames = items, frames
-        self.n_frames = np.array([len(item.event.frames or ()) for item in items], dtype=np.intp)
-        self.ends = np.array([item.event.end for item in items], dtype=np.bool_)
-        self.hashes = np.array([event_hash(item.event_id) for item in items], dtype=np.uint64)
-        self.stops = np.cumsum(self.n_frames)
+        self.homes, self.keys = inbox.homes, inbox.keys
+        events = [event for _, event, _ in inbox.items]
+        width = len(roster.active(name).detector.classifier.channels)
+        self.frames, self.n_frames, rejected = stack_frames(events, width)
+        kept = np.array([at for at in range(len(events)) if at not in rejected], dtype=np.intp)
+        for at, why in rejected.items():
+            raw = inbox.items[at][0]
+            changes[raw.partition].dead_letters.append(dead_letter(raw, why, name))
+        self.row = inbox.row[kept]
+        self.event_ids = [inbox.items[at][2] for at in kept.tolist()]
+        self.hashes = event_hashes(self.event_ids)
+        self.ends = np.array([event.end for event in events], dtype=np.bool_)[kept]
+        self.times = [events[at].time for at in kept.tolist()]
 
-    def go_through(self, left: Sequence[int]) -> list[int]:
-        """Score the given items; return those that come after the end of an older version."""
-        active = self.roster.active(self.name)
-        groups: dict[str, dict[Home, StateRow | None]] = defaultdict(dict)
-        chosen: dict[str, list[int]] = defaultdict(list)
-        version_of: dict[Home, str] = {}
-        closing: set[Home] = set()
-        later = []
-        for at in left:
-            raw, event, _ = self.items[at]
-            home = (raw.partition, event.stream_id)
-            version = version_of.get(home)
-            if version is None:
-                state = self.state(home)
-                pinned = state is not None and state.phase != "ended"
-                version = state.version if pinned and state else active.detector.version
-                version_of[home] = version
-                groups[version][home] = state
-            if version == active.detector.version:
-                chosen[version].append(at)
-            elif home in closing:
-                later.append(at)
-            else:
-                chosen[version].append(at)
-                if event.end:
-                    closing.add(home)
-        for version, homes in groups.items():
-            self.score(self.roster.engine(self.name, version), homes, chosen[version])
-        return later
+    def go_through(self, left: Index) -> Index:
+        """Score the given records; return those that come after the end of an older version."""
+        homes = np.unique(self.row[left])
+        states = [self.state(home) for home in homes.tolist()]
+        active = self.roster.active(self.name).detector.version
+        versions = [
+            state.version if state is not None and state.phase != "ended" else active
+            for state in states
+        ]
+        later = np.zeros(len(left), dtype=np.bool_)
+        for version in dict.fromkeys(versions):
+            ours = [i for i, other in enumerate(versions) if other == version]
+            place = np.full(len(self.homes), -1)
+            place[homes[ours]] = np.arange(len(ours))
+            chosen = place[self.row[left]] >= 0
+            if version != active:
+                behind = chosen & self.behind_an_end(left)
+                later |= behind
+                chosen &= ~behind
+            self.score(
+                self.roster.engine(self.name, version),
+                homes[ours], [states[i] for i in ours], place, left[chosen],
+            )  # fmt: skip
+        return left[later]
 
-    def state(self, home: Home) -> StateRow | None:
+    def behind_an_end(self, left: Index) -> NDArray[np.bool_]:
+        """Return which of these records have an end marker of their stream before them."""
+        row, n = self.row[left], len(left)
+        first_end = np.full(len(self.homes), n)
+        ends = np.flatnonzero(self.ends[left])
+        np.minimum.at(first_end, row[ends], ends)
+        behind: NDArray[np.bool_] = np.arange(n) > first_end[row]
+        return behind
+
+    def state(self, home: int) -> StateRow | None:
         """Return a stream's state as this batch has left it so far."""
-        partition, stream_id = home
-        key = StateKey(self.name, stream_id)
+        partition, key = self.homes[home][0], self.keys[home]
         return self.changes[partition].states.get(key) or self.held(partition, key)
 
     def score(
-        self, engine: Engine, homes: Mapping[Home, StateRow | None], chosen: Sequence[int]
+        self,
+        engine: Engine,
+        homes: Index,
+        states: Sequence[StateRow | None],
+        place: Index,
+        chosen: Index,
     ) -> None:
-        """Run the engine over some items of streams of one version."""
-        order = list(homes)
-        place = {home: i for i, home in enumerate(order)}
+        """Run the engine over some records of streams of one version.
+
+        `place` says where in `homes` a stream stands, `states` what it was there.
+        """
+        order = homes.tolist()
         streams = Streams(
-            [stream_id for _, stream_id in order],
-            [state.episode if state else "" for state in homes.values()],
-            _rows(engine, list(homes.values())),
+            [self.homes[home][1] for home in order],
+            [state.episode if state else "" for state in states],
+            _rows(engine, states),
         )
         result = engine.process(streams, self.arrivals(place, chosen))
         self.note(order, streams, engine, result)
 
-    def arrivals(self, place: Mapping[Home, int], chosen: Sequence[int]) -> Arrivals:
-        """Return the chosen items as the engine takes them."""
-        some = [self.items[at] for at in chosen]
-        row = [place[item.raw.partition, item.event.stream_id] for item in some]
-        at, frames = np.array(chosen, dtype=np.intp), self.frames
-        if len(chosen) < len(self.items):
-            used = np.zeros(len(self.items), dtype=np.bool_)
-            used[at] = True
-            frames = frames[np.repeat(used, self.n_frames)]
+    def arrivals(self, place: Index, chosen: Index) -> Arrivals:
+        """Return the chosen records as the engine takes them."""
+        used = np.zeros(len(self.row), dtype=np.bool_)
+        used[chosen] = True
+        some = chosen.tolist()
         return Arrivals(
-            row=np.array(row, dtype=np.intp),
-            event_ids=[item.event_id for item in some],
-            hashes=self.hashes[at],
-            n_frames=self.n_frames[at],
-            ends=self.ends[at],
-            frames=frames,
-            times=[item.event.time for item in some],
+            row=place[self.row[chosen]],
+            event_ids=[self.event_ids[at] for at in some],
+            hashes=self.hashes[chosen],
+            n_frames=self.n_frames[chosen],
+            ends=self.ends[chosen],
+            frames=self.frames[np.repeat(used, self.n_frames)],
+            times=[self.times[at] for at in some],
         )
 
-    def note(self, order: Sequence[Home], before: Streams, engine: Engine, after: Result) -> None:
+    def note(self, order: Sequence[int], before: Streams, engine: Engine, after: Result) -> None:
         """Write what a run of the engine changed into `changes`."""
-        rows = after.streams.rows
+        rows, name, version = after.streams.rows, self.name, engine.detector.version
         changed = np.flatnonzero(rows["n_records"] != before.rows["n_records"])
-        blobs = encode(engine.layout, rows[changed])
-        steps = (rows["t"] + rows["unscored"]).tolist()
-        phases = rows["phase"].tolist()
-        for at, blob in zip(changed.tolist(), blobs, strict=True):
-            partition, stream_id = order[at]
-            self.changes[partition].states[StateKey(self.name, stream_id)] = StateRow(
-                self.name, stream_id, engine.detector.version, after.streams.episodes[at],
-                STORED_PHASE[phases[at]], steps[at], blob,
+        columns = zip(
+            changed.tolist(),
+            rows["phase"][changed].tolist(),
+            (rows["t"] + rows["unscored"])[changed].tolist(),
+            encode(engine.layout, rows[changed]),
+            strict=True,
+        )
+        for at, phase, steps, blob in columns:
+            partition, stream_id = self.homes[order[at]]
+            self.changes[partition].states[self.keys[order[at]]] = StateRow(
+                name, stream_id, version, after.streams.episodes[at], STORED_PHASE[phase], steps,
+                blob,
             )  # fmt: skip
         for at, decision in after.decisions:
-            self.changes[order[at][0]].decisions.append(decision)
+            self.changes[self.homes[order[at]][0]].decisions.append(decision)
         for at, outcome in after.outcomes:
-            self.changes[order[at][0]].outcomes.append(outcome)
+            self.changes[self.homes[order[at]][0]].outcomes.append(outcome)
         if order:
-            self.changes[order[0][0]].n_repeats += after.n_repeats
-            self.changes[order[0][0]].n_steps += after.n_steps
+            first = self.changes[self.homes[order[0]][0]]
+            first.n_repeats += after.n_repeats
+            first.n_steps += after.n_steps
 
 
 def _rows(engine: Engine, states: Sequence[StateRow | None]) -> Rows:
@@ -240,15 +266,17 @@ def _rows(engine: Engine, states: Sequence[StateRow | None]) -> Rows:
     An ended episode of another version leaves only what it remembers of event ids.
     """
     version = engine.detector.version
-    rows = fresh(engine.layout, len(states))
     own = [i for i, state in enumerate(states) if state is not None and state.version == version]
-    if own:
-        rows[own] = decode(
-            engine.layout,
-            [state.data for state in states if state is not None and state.version == version],
-            detector=engine.detector.name,
-            version=version,
-        )
+    stored = decode(
+        engine.layout,
+        [state.data for state in states if state is not None and state.version == version],
+        detector=engine.detector.name,
+        version=version,
+    )
+    if len(own) == len(states):
+        return stored
+    rows = fresh(engine.layout, len(states))
+    rows[own] = stored
     for i, state in enumerate(states):
         if state is not None and state.version != version:
             n_records, recent = remembered(state.data)

@@ -6,9 +6,10 @@ the batch it shares, nor on how its records are cut into batches.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -20,8 +21,6 @@ from streams.rounds import Arrivals, Index, Round, event_hash, first_deliveries,
 from streams.state import Layout, Phase, Rows, fresh, layout_for, part, put
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from detectors.detector import Detector
 
 DECISIONS = UUID("8c0f7e0a-53b5-5a0e-9a53-7d0f2c1e4b6d")
@@ -95,6 +94,8 @@ class Engine:
 
     def is_shadow(self, stream_id: str, episode: str) -> bool:
         """Return whether an episode is a shadow stream: by hash, so known on arrival."""
+        if not self._share:
+            return False
         draw = event_hash(f"shadow\x00{self.detector.name}\x00{stream_id}\x00{episode}")
         return draw < self._share * 2.0**64
 
@@ -135,10 +136,12 @@ class _Batch:
         every = np.arange(len(row))
         put(blank, "m", engine.detector.classifier.start(len(row)), every)
         put(blank, "s", engine.detector.signal.start(len(row)), every)
-        for i, (stream, first) in enumerate(zip(row.tolist(), record.tolist(), strict=True)):
-            episode = self.arrivals.event_ids[first]
-            self.episodes[stream] = episode
-            blank["shadow"][i] = engine.is_shadow(self.stream_ids[stream], episode)
+        for stream, first in zip(row.tolist(), record.tolist(), strict=True):
+            self.episodes[stream] = self.arrivals.event_ids[first]
+        blank["shadow"] = [
+            engine.is_shadow(self.stream_ids[stream], self.episodes[stream])
+            for stream in row.tolist()
+        ]
         self.rows[row] = blank
 
     def _score(self, row: Index, record: Index, frame: Index) -> None:
@@ -168,11 +171,11 @@ class _Batch:
         undecided = rows["phase"][row] == Phase.OPEN
         last = t >= detector.horizon
         ready = readiness >= detector.thresholds[t - 1]
-        for at in np.flatnonzero(undecided & (ready | last)).tolist():
-            self._decide(int(row[at]), int(record[at]), "threshold" if ready[at] else "horizon")
+        decided = undecided & (ready | last)
+        reasons = ["threshold" if is_ready else "horizon" for is_ready in ready[decided].tolist()]
+        self._decide(row[decided], record[decided], reasons)
         for stream in row[last & (rows["shadow"][row] == 1)].tolist():
             self._conclude(stream)
-        decided = undecided & (ready | last)
         rows["phase"][row[decided]] = np.where(
             rows["shadow"][row[decided]] == 1, Phase.SHADOW, Phase.HALTED
         )
@@ -181,20 +184,43 @@ class _Batch:
     def _end(self, row: Index, record: Index) -> None:
         """Apply end markers; one for a stream that was never opened opens nothing."""
         phase = self.rows["phase"][row]
-        for at in np.flatnonzero(phase == Phase.OPEN).tolist():
-            self._decide(int(row[at]), int(record[at]), "end")
-        scored = (phase == Phase.OPEN) | (phase == Phase.SHADOW)
+        undecided = phase == Phase.OPEN
+        self._decide(row[undecided], record[undecided], ["end"] * int(undecided.sum()))
+        scored = undecided | (phase == Phase.SHADOW)
         for stream in row[scored & (self.rows["shadow"][row] == 1)].tolist():
             self._conclude(stream)
         self.rows["phase"][row] = Phase.ENDED
 
-    def _decide(self, stream: int, record: int, reason: str) -> None:
+    def _decide(self, row: Index, record: Index, reasons: Sequence[str]) -> None:
+        """Note the decisions on some streams, each at its latest step, and why it fell."""
+        if not len(row):
+            return
+        detector, states = self.engine.detector, self.rows[row]
+        labels = states["probabilities"].argmax(axis=1).tolist()
+        found = zip(
+            row.tolist(),
+            record.tolist(),
+            reasons,
+            labels,
+            explain.explanations(self.engine.layout, detector, self.rows, row, labels),
+            explain.trajectories(detector.classifier.classes, states, labels),
+            strict=True,
+        )
+        for stream, *why in found:
+            self.result.decisions.append((stream, self._decision(stream, *why)))
+
+    def _decision(
+        self,
+        stream: int,
+        record: int,
+        reason: str,
+        label: int,
+        explanation: dict[str, Any],
+        trajectory: list[dict[str, Any]],
+    ) -> NewDecision:
         detector, row = self.engine.detector, self.rows[stream]
-        label = int(row["probabilities"].argmax())
-        step = int(row["t"])
-        readiness, threshold = float(row["readiness"]), float(detector.thresholds[step - 1])
-        stream_id, episode = self.stream_ids[stream], self.episodes[stream]
-        decision = NewDecision(
+        stream_id, episode, step = self.stream_ids[stream], self.episodes[stream], int(row["t"])
+        return NewDecision(
             id=decision_id(detector.name, stream_id, episode),
             detector=detector.name,
             version=detector.version,
@@ -204,16 +230,13 @@ class _Batch:
             probability=float(row["probabilities"][label]),
             halt_step=step,
             reason=reason,
-            readiness=readiness if np.isfinite(readiness) else None,
-            threshold=threshold if np.isfinite(threshold) else None,
+            readiness=_finite(float(row["readiness"])),
+            threshold=_finite(float(detector.thresholds[step - 1])),
             shadow=bool(row["shadow"]),
-            explanation=explain.explanation(
-                self.engine.layout, detector, self.rows, stream, label
-            ),
-            trajectory=explain.trajectory(detector.classifier.classes, row),
-            event_time=self._time(record),
+            explanation=explanation,
+            trajectory=trajectory,
+            event_time=self.arrivals.times[record],
         )
-        self.result.decisions.append((stream, decision))
 
     def _conclude(self, stream: int) -> None:
         """Note what a shadow stream answers at its end."""
@@ -229,8 +252,9 @@ class _Batch:
         )
         self.result.outcomes.append((stream, outcome))
 
-    def _time(self, record: int) -> datetime | None:
-        return self.arrivals.times[record]
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def decision_id(detector: str, stream_id: str, episode: str) -> UUID:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from detectors.detector import Detector
+    from models.protocol import Explanation
     from streams.rounds import Index
+
+DIGITS = 6
+"""Decimal places of a trajectory's numbers."""
 
 
 def add_points(
@@ -56,30 +59,70 @@ def _due(rows: Rows, row: Index) -> NDArray[np.bool_]:
     return due
 
 
-def trajectory(classes: Sequence[str], row: np.void) -> list[dict[str, Any]]:
-    """Return the kept steps, the latest one always among them, as JSON values."""
-    points = row["points"][: int(row["n_points"])].tolist()
-    label = int(row["probabilities"].argmax())
-    latest = (int(row["t"]), label, float(row["probabilities"][label]), float(row["readiness"]))
-    if not points or points[-1][0] != latest[0]:
-        points.append(latest)
+def trajectories(
+    classes: Sequence[str], rows: Rows, labels: Sequence[int]
+) -> list[list[dict[str, Any]]]:
+    """Return the kept steps of each row, its latest one always among them, as JSON values.
+
+    `labels` are the class indices that the rows answer now.
+    """
+    points, every = rows["points"], np.arange(len(rows))
+    columns = (
+        points["step"].tolist(),
+        points["label"].tolist(),
+        _shown(points["probability"]),
+        _shown(points["readiness"]),
+    )
+    latest = zip(
+        rows["t"].tolist(),
+        labels,
+        _shown(rows["probabilities"][every, labels]),
+        _shown(rows["readiness"]),
+        strict=True,
+    )
+    found = []
+    for i, (n_points, last) in enumerate(zip(rows["n_points"].tolist(), latest, strict=True)):
+        kept = list(zip(*(column[i][:n_points] for column in columns), strict=True))
+        if not kept or kept[-1][0] != last[0]:
+            kept.append(last)
+        found.append(
+            [
+                {
+                    "step": step,
+                    "label": classes[label],
+                    "probability": probability,
+                    "readiness": readiness,
+                }
+                for step, label, probability, readiness in kept
+            ]
+        )
+    return found
+
+
+def _shown(values: NDArray[np.floating[Any]]) -> list[Any]:
+    """Round for people, -inf as None; all at once, for one by one took half of a decision."""
+    rounded = values.astype(np.float64).round(DIGITS)
+    shown = rounded.astype(object)
+    shown[~np.isfinite(rounded)] = None
+    answer: list[Any] = shown.tolist()
+    return answer
+
+
+def explanations(
+    layout: Layout, detector: Detector, rows: Rows, at: Index, labels: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return the classifier's reasons for the labels of some rows, as JSON values.
+
+    From the states alone; `labels` has a class index for each row of `at`.
+    """
+    state = part(rows, "m", layout.model_fields, at)
     return [
-        {
-            "step": step,
-            "label": classes[index],
-            "probability": round(probability, 6),
-            "readiness": round(readiness, 6) if math.isfinite(readiness) else None,
-        }
-        for step, index, probability, readiness in points
+        _explanation(detector.classifier.explain(state, i, label))
+        for i, label in enumerate(labels)
     ]
 
 
-def explanation(
-    layout: Layout, detector: Detector, rows: Rows, stream: int, label: int
-) -> dict[str, Any]:
-    """Return the classifier's reasons for `label`, from the state alone, as JSON values."""
-    at = np.array([stream])
-    found = detector.classifier.explain(part(rows, "m", layout.model_fields, at), 0, label)
+def _explanation(found: Explanation) -> dict[str, Any]:
     return {
         "method": found.method,
         "contributions": [

@@ -19,7 +19,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 def stack_frames(
     events: Sequence[Event], width: int
-) -> tuple[NDArray[np.float32], dict[int, Rejected]]:
+) -> tuple[NDArray[np.float32], NDArray[np.intp], dict[int, Rejected]]:
     """Return the frames of all usable events, one below the other, and the unusable events.
 
     Parameters
@@ -32,38 +32,40 @@ def stack_frames(
     Returns
     -------
     frames : float32 [sum of k over the usable events, d]
+    n_frames : [usable events]
+        k of each.
     rejected : why, by position in `events`
         A record is used whole or not at all.
 
     Examples
     --------
-    >>> frames, rejected = stack_frames(
+    >>> frames, n_frames, rejected = stack_frames(
     ...     [Event("a", frames=[[1.0, 2.0]]), Event("b", frames=[[1.0]]), Event("c", end=True)], 2
     ... )
-    >>> frames.tolist(), rejected[1].detail
-    ([[1.0, 2.0]], 'frame 1 has 1 values, the detector reads 2')
+    >>> frames.tolist(), n_frames.tolist(), rejected[1].detail
+    ([[1.0, 2.0]], [1, 0], 'frame 1 has 1 values, the detector reads 2')
     """
-    array = _array([frame for event in events for frame in event.frames or ()], width)
-    if array is not None and max((len(e.frames or ()) for e in events), default=0) <= MAX_FRAMES:
-        return array, {}
+    given = [event.frames or () for event in events]
+    n_frames = np.array([len(frames) for frames in given], dtype=np.intp)
+    array = _array(list(chain.from_iterable(given)), width)
+    if array is not None and n_frames.max(initial=0) <= MAX_FRAMES:
+        return array, n_frames, {}
     rejected = {i: why for i, event in enumerate(events) if (why := _fault(event, width))}
-    rest = (event.frames or () for i, event in enumerate(events) if i not in rejected)
-    array = _array(list(chain.from_iterable(rest)), width)
+    kept = [i for i in range(len(events)) if i not in rejected]
+    array = _array(list(chain.from_iterable(given[i] for i in kept)), width)
     assert array is not None, "each frame was checked"  # noqa: S101
-    return array, rejected
+    return array, n_frames[kept], rejected
 
 
-def _array(frames: list[list[float]], width: int) -> NDArray[np.float32] | None:
+def _array(frames: Sequence[Sequence[float]], width: int) -> NDArray[np.float32] | None:
     """Return the frames as one array, or None if some frame cannot be used."""
-    if not frames:
-        return np.empty((0, width), dtype=np.float32)
-    try:
-        wide = np.array(frames, dtype=np.float64)
-    except ValueError:  # unequal widths
+    if not set(map(len, frames)) <= {width}:
         return None
-    if wide.shape[1:] != (width,) or not (np.abs(wide) <= LARGEST).all():
+    # Value by value: numpy is slower at finding out the shape of lists of lists.
+    values = np.fromiter(chain.from_iterable(frames), np.float64, len(frames) * width)
+    if not (np.abs(values) <= LARGEST).all():
         return None
-    return wide.astype(np.float32)
+    return values.reshape(-1, width).astype(np.float32)
 
 
 def _fault(event: Event, width: int) -> Rejected | None:

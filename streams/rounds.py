@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streams.state import REMEMBERED_EVENTS, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
 Index = NDArray[np.intp]
@@ -56,6 +56,16 @@ def event_hash(event_id: str) -> int:
     return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest(), "little")
 
 
+def event_hashes(event_ids: Iterable[str]) -> NDArray[np.uint64]:
+    """Return `event_hash` of each id.
+
+    >>> event_hashes(["a", "b"]).tolist() == [event_hash("a"), event_hash("b")]
+    True
+    """
+    digests = [blake2b(event_id.encode(), digest_size=8).digest() for event_id in event_ids]
+    return np.frombuffer(b"".join(digests), dtype="<u8")
+
+
 def occurrence(row: Index) -> Index:
     """Return how many earlier entries have the same value.
 
@@ -64,10 +74,11 @@ def occurrence(row: Index) -> Index:
     """
     order = np.argsort(row, kind="stable")
     ordered = row[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(row) else order
-    counts = np.diff(np.r_[first, len(row)])
+    is_first = np.ones(len(row), dtype=np.bool_)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    first = np.flatnonzero(is_first)
     rank = np.empty(len(row), dtype=np.intp)
-    rank[order] = np.arange(len(row)) - np.repeat(first, counts)
+    rank[order] = np.arange(len(row)) - np.repeat(first, np.diff(first, append=len(row)))
     return rank
 
 
@@ -121,7 +132,8 @@ def rounds(arrivals: Arrivals, kept: Index) -> Iterator[Round]:
     """Yield the rounds of the kept records, first items first."""
     n_items = arrivals.n_frames[kept] + arrivals.ends[kept]
     record = np.repeat(kept, n_items)
-    nth = occurrence(record)  # which item of its record
+    # Which item of its record: counted from where the record's items begin.
+    nth = np.arange(len(record)) - np.repeat(np.cumsum(n_items) - n_items, n_items)
     first_frame = np.cumsum(arrivals.n_frames) - arrivals.n_frames
     is_end = nth == arrivals.n_frames[record]
     row = arrivals.row[record]

@@ -31,6 +31,10 @@ REMEMBERED_EVENTS = 64
 TRAJECTORY_POINTS = 64
 MEMORY_BYTES = 9
 """`n_records` and `n_points`, which say how much of the rest is filled."""
+FIXED_FROM = MEMORY_BYTES + 8 * REMEMBERED_EVENTS
+"""Where the part of a row begins that is always filled."""
+BEGINNING = np.dtype([("head", "V5"), ("n_records", "<i8"), ("n_points", "u1")])
+"""The first bytes of every encoded state."""
 
 Rows = NDArray[np.void]
 
@@ -122,13 +126,13 @@ def put(rows: Rows, prefix: str, state: Mapping[str, NDArray[Any]], at: NDArray[
 
 def encode(layout: Layout, rows: Rows) -> list[bytes]:
     """Return each row as bytes, unfilled parts left out."""
-    if not len(rows):
-        return []
-    matrix = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), layout.dtype.itemsize)
-    used, stops = _used(layout, rows["n_records"], rows["n_points"])
-    flat = matrix[used].tobytes()
-    head, ends = _head(layout), stops.tolist()
-    return [head + flat[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+    flat, head, size = rows.tobytes(), _head(layout), layout.dtype.itemsize
+    memory, rest = _filled(layout, rows["n_records"], rows["n_points"])
+    # Slices of bytes: measured, three times as fast as masks over a matrix of bytes.
+    return [
+        head + flat[at : at + n] + flat[at + FIXED_FROM : at + FIXED_FROM + m]
+        for at, n, m in zip(range(0, len(flat), size), memory.tolist(), rest.tolist(), strict=True)
+    ]
 
 
 def decode(layout: Layout, blobs: Sequence[bytes], *, detector: str, version: str) -> Rows:
@@ -139,23 +143,24 @@ def decode(layout: Layout, blobs: Sequence[bytes], *, detector: str, version: st
     StateFormatError
         If a state was written by another encoding or layout, or is cut.
     """
-    rows = fresh(layout, len(blobs))
     if not blobs:
-        return rows
-    head = _head(layout)
+        return fresh(layout, 0)
+    head, lengths = _head(layout), np.array([len(blob) for blob in blobs])
     if alien := next((blob for blob in blobs if not blob.startswith(head)), None):
         raise StateFormatError(detector, version, alien[: len(head)].hex(), head.hex())
-    lengths = np.array([len(blob) - len(head) for blob in blobs])
-    if (lengths < MEMORY_BYTES).any():
+    if lengths.min() < BEGINNING.itemsize:
         raise StateFormatError(detector, version, f"{lengths.min()} bytes", "more")
-    flat = np.frombuffer(b"".join([blob[len(head) :] for blob in blobs]), dtype=np.uint8)
-    first = flat[(np.cumsum(lengths) - lengths)[:, None] + np.arange(MEMORY_BYTES)]
-    n_records = np.ascontiguousarray(first[:, :8]).view("<i8")[:, 0]
-    used, stops = _used(layout, n_records, np.minimum(first[:, 8], layout.n_points))
-    if not np.array_equal(stops, np.cumsum(lengths)):
+    first = np.frombuffer(b"".join([blob[: BEGINNING.itemsize] for blob in blobs]), BEGINNING)
+    memory, rest = _filled(layout, first["n_records"], first["n_points"])
+    if (lengths != len(head) + memory + rest).any() or first["n_points"].max() > layout.n_points:
         raise StateFormatError(detector, version, "a cut state", "a whole one")
-    rows.view(np.uint8).reshape(len(blobs), layout.dtype.itemsize)[used] = flat
-    return rows
+    zeros = bytes(layout.dtype.itemsize)
+    cuts, gaps = (len(head) + memory).tolist(), (FIXED_FROM - memory).tolist()
+    tails = (layout.dtype.itemsize - FIXED_FROM - rest).tolist()
+    parts: list[bytes] = []
+    for blob, cut, gap, tail in zip(blobs, cuts, gaps, tails, strict=True):
+        parts += (blob[len(head) : cut], zeros[:gap], blob[cut:], zeros[:tail])
+    return np.frombuffer(bytearray().join(parts), layout.dtype)
 
 
 def remembered(blob: bytes) -> tuple[int, NDArray[np.uint64]]:
@@ -174,15 +179,11 @@ def _head(layout: Layout) -> bytes:
     return ENCODING.to_bytes(1, "little") + layout.fingerprint.to_bytes(4, "little")
 
 
-def _used(
+def _filled(
     layout: Layout, n_records: NDArray[Any], n_points: NDArray[Any]
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Return which bytes of each row are filled [n, itemsize], and where each row's end [n]."""
-    recent_bytes = np.minimum(n_records.astype(np.int64), REMEMBERED_EVENTS) * 8
-    point_bytes = n_points.astype(np.int64) * POINT.itemsize
-    fixed_from = MEMORY_BYTES + REMEMBERED_EVENTS * 8
-    points_from = fixed_from + layout.fixed_bytes
-    used = np.ones((len(n_records), layout.dtype.itemsize), dtype=np.bool_)
-    used[:, MEMORY_BYTES:fixed_from] = np.arange(REMEMBERED_EVENTS * 8) < recent_bytes[:, None]
-    used[:, points_from:] = np.arange(layout.n_points * POINT.itemsize) < point_bytes[:, None]
-    return used, np.cumsum(MEMORY_BYTES + layout.fixed_bytes + recent_bytes + point_bytes)
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many bytes of each row are filled, up to `FIXED_FROM` and from there on."""
+    # A number of records below zero can only come from a state that is not one.
+    n_recent = np.clip(n_records.astype(np.int64), 0, REMEMBERED_EVENTS)
+    rest = layout.fixed_bytes + n_points.astype(np.int64) * POINT.itemsize
+    return MEMORY_BYTES + 8 * n_recent, rest
