@@ -51,15 +51,17 @@ BEHAVIOUR = (CONFIG, THRESHOLDS)
 """Files, beside the classifier's, that determine what a detector answers."""
 
 
-def save(detector: Detector, folder: Path) -> None:
+def save(detector: Detector, folder: Path) -> Detector:
     """Write `detector` as `folder`, which then is there whole or not at all.
 
     A folder that is there already is left alone if it holds the same version, whole; anything
-    else there is an error. Raises ManifestError.
+    else there is an error. Returns what `folder` now holds: `detector`, or the one that was there
+    already, whose card and certificate may tell of another run. Raises ManifestError.
     """
     if folder.exists():
-        if load(folder).version == detector.version:
-            return
+        there = load(folder)
+        if there.version == detector.version:
+            return there
         raise ManifestError(folder, f"another version stands here than {detector.version}")
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -70,29 +72,38 @@ def save(detector: Detector, folder: Path) -> None:
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+    return detector
 
 
 def load(folder: Path) -> Detector:
     """Read a detector; nothing in the folder is trusted before its SHA-256 was checked.
 
+    Each file is read once, and what was checked is what is used.
+
     Raises
     ------
     MissingFileError, UnexpectedFileError, TamperedFileError, ManifestError
     """
-    files = _verify(folder)
+    manifest = _manifest(folder)
+    files = _verify(folder, manifest["files"])
     try:
         config = configs.parse(files[CONFIG].decode(), str(folder / CONFIG))
         certificate = Certificate.from_json(json.loads(files[CERTIFICATE]))
         thresholds = _thresholds(folder, files[THRESHOLDS], certificate)
-        classifier = registry.load(config.classifier.kind, folder / CLASSIFIER)
+        classifier = _classifier(config.classifier.kind, files)
         signal = signals.create(config.signal, classifier)
         card = json.loads(files[CARD])
     except (ValueError, ConfigError, CertificateError, ModelError) as error:
         raise ManifestError(folder, f"its files fit the manifest, but: {error}") from error
     if config.horizon != len(thresholds):
         raise ManifestError(folder, f"{THRESHOLDS} and the horizon in {CONFIG} do not agree")
+    version = fingerprint(files)
+    for what, found in (("name", config.name), ("version", version)):
+        if manifest.get(what) != found:
+            said = manifest.get(what)
+            raise ManifestError(folder, f"its {what} is {found!r}, its manifest says {said!r}")
     return Detector(
-        name=config.name, version=fingerprint(files), config=config, classifier=classifier,
+        name=config.name, version=version, config=config, classifier=classifier,
         signal=signal, thresholds=thresholds, horizon=len(thresholds),
         shadow_share=config.shadow_share, certificate=certificate.to_json(), card=card,
     )  # fmt: skip
@@ -151,11 +162,8 @@ def _write(detector: Detector, folder: Path) -> None:
             _sync(path)
 
 
-def _verify(folder: Path) -> dict[str, bytes]:
+def _verify(folder: Path, sums: Mapping[str, str]) -> dict[str, bytes]:
     """Return the contents of every file that the manifest names, all checked."""
-    if not folder.is_dir():
-        raise MissingFileError(folder.parent, folder.name)
-    sums = _manifest(folder)
     present = {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -178,7 +186,24 @@ def _verify(folder: Path) -> dict[str, bytes]:
     return contents
 
 
-def _manifest(folder: Path) -> dict[str, str]:
+def _classifier(kind: str, files: Mapping[str, bytes]) -> Classifier:
+    """Load the classifier from contents that were checked, not from files that may have changed.
+
+    Classifiers load from a folder, so they get one that nobody else can write to.
+    """
+    with tempfile.TemporaryDirectory(prefix="tocsin-") as private:
+        for name, content in files.items():
+            if name.startswith(f"{CLASSIFIER}/"):
+                path = Path(private) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        return registry.load(kind, Path(private) / CLASSIFIER)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest; its ``files`` is checked: names inside the folder, and sums."""
+    if not folder.is_dir():
+        raise MissingFileError(folder.parent, folder.name)
     path = folder / MANIFEST
     if not path.is_file():
         raise MissingFileError(folder, MANIFEST)
@@ -197,7 +222,7 @@ def _manifest(folder: Path) -> dict[str, str]:
             raise ManifestError(
                 folder, f"{MANIFEST} names {name!r}, which lies outside the folder"
             )
-    return files
+    return document
 
 
 def _thresholds(folder: Path, content: bytes, certificate: Certificate) -> np.ndarray[Any, Any]:

@@ -4,7 +4,7 @@ DATASET is a folder ``NAME`` that holds ``NAME.npz``, such a file itself, or a b
 looked up in the user's data folder and then among the bundled sets. The format: ``X_<part>``
 float (n, channels, T) with NaN past a series' end, ``y_<part>`` class indices, ``lengths_<part>``,
 ``classes`` and ``channels``; parts are train, test and, where there are any, val and calibration.
-``subject_<part>`` says whose stream each is.
+``subject_<part>`` says whose stream each is, in all parts or in none.
 """
 
 from __future__ import annotations
@@ -141,10 +141,16 @@ def _names(path: Path, key: str, array: NDArray[Any]) -> tuple[str, ...]:
 
 
 def _subjects(path: Path, arrays: Arrays, present: list[str]) -> dict[str, NDArray[np.int64]]:
-    """Return numbers for the subjects' names, the same in all parts; empty if not known."""
+    """Return numbers for the subjects' names, the same in all parts; empty if no part has any."""
     keys = [f"subject_{part}" for part in present]
-    if not all(key in arrays for key in keys):
+    lacking = [key for key in keys if key not in arrays]
+    if lacking == keys:
         return {}
+    if lacking:
+        # To go on without subjects would put one subject's streams into several parts.
+        got = f"it names subjects, but has no {' and no '.join(lacking)}"
+        wanted = f"all of {', '.join(keys)}. Add what is missing; take all out only if no subject "
+        raise _refusal(path, got, wanted + "has two streams")
     for key, part in zip(keys, present, strict=True):
         if arrays[key].shape != arrays[f"X_{part}"].shape[:1]:
             raise _refusal(path, f"{key} is {arrays[key].shape}", "one subject a stream")

@@ -118,16 +118,16 @@ class LargestSteps:
         kept = np.flatnonzero(steps)
         order = kept[np.lexsort((steps[kept], -np.abs(weights[kept])))]
         moved = int(state["log_odds"][i, label]) - int(prior[label])
+        # Column by column: indexing once a step took a third of a decision's time.
+        columns = zip(
+            steps[order].tolist(),
+            (weights[order] / UNITS_PER_NAT).tolist(),
+            self._evidence(state, i, order),
+            strict=True,
+        )
         return Explanation(
             method=method,
-            contributions=tuple(
-                Contribution(
-                    step=int(steps[place]),
-                    weight=int(weights[place]) / UNITS_PER_NAT,
-                    evidence=self._evidence(state, i, int(place)),
-                )
-                for place in order
-            ),
+            contributions=tuple(Contribution(*column) for column in columns),
             rest=(moved - int(weights[kept].sum())) / UNITS_PER_NAT,
         )
 
@@ -153,8 +153,10 @@ class LargestSteps:
         rows = rows[keeps]
         return rows, places[rows]
 
-    def _evidence(self, state: State, i: int, place: int) -> Mapping[str, float | str]:
+    def _evidence(
+        self, state: State, i: int, places: NDArray[np.intp]
+    ) -> list[Mapping[str, float | str]]:
         if not self.keeps_frames:
-            return {}
-        values = state["top_frame"][i, place].tolist()
-        return dict(zip(self.channels, values, strict=True))
+            return [{}] * len(places)
+        frames = state["top_frame"][i, places].tolist()
+        return [dict(zip(self.channels, frame, strict=True)) for frame in frames]

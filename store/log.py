@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from store.session import Transact
 
 
+FETCH_BYTES = 32 * 1024 * 1024
+"""A fetch ends once it has so much: a backlog of large records must fit into memory."""
+
+
 class LogPosition(NamedTuple):
     """Where a record stands."""
 
@@ -81,7 +85,10 @@ class RecordLog:
             return self._ends(connection)[partition]
 
     def fetch(self, partition: int, start: int, stop: int, limit: int) -> list[LogRecord]:
-        """Return up to `limit` records with start <= offset < stop, in offset order."""
+        """Return up to `limit` records with start <= offset < stop, in offset order.
+
+        Fewer once they hold more than `FETCH_BYTES`, but at least one.
+        """
         table = LogRecordRow
         query = (
             select(table.record_offset, table.value)
@@ -90,9 +97,14 @@ class RecordLog:
             .order_by(table.record_offset)
             .limit(limit)
         )
+        found, n_bytes = [], 0
         with store_errors(self._engine), self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        return [LogRecord(partition, offset, value) for offset, value in rows]
+            for offset, value in connection.execute(query):
+                found.append(LogRecord(partition, offset, value))
+                n_bytes += len(value)
+                if n_bytes > FETCH_BYTES:
+                    break
+        return found
 
     def prune(self, partition: int, before: int) -> int:
         """Delete the records of `partition` with offset < before; return how many there were."""

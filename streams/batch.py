@@ -19,7 +19,7 @@ from streams.engine import Engine, Result, Streams
 from streams.frames import stack_frames
 from streams.records import Event, RawRecord, Reason, Rejected
 from streams.rounds import Arrivals, Index, event_hashes
-from streams.state import STORED_PHASE, Phase, Rows, decode, encode, fresh, remembered
+from streams.state import STORED_PHASE, Phase, Rows, decode, encode, fits, fresh, remembered
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -263,23 +263,28 @@ class _Job:
 def _rows(engine: Engine, states: Sequence[StateRow | None]) -> Rows:
     """Return states as rows of the engine's layout.
 
-    An ended episode of another version leaves only what it remembers of event ids.
+    An ended episode of another version, or written by another release, leaves only what it
+    remembers of event ids.
     """
-    version = engine.detector.version
-    own = [i for i, state in enumerate(states) if state is not None and state.version == version]
+    layout, version = engine.layout, engine.detector.version
+    past = {
+        i: state
+        for i, state in enumerate(states)
+        if state is not None and state.phase == "ended" and not fits(layout, state.data)
+    }
+    own = [i for i, state in enumerate(states) if state is not None and i not in past]
     stored = decode(
-        engine.layout,
-        [state.data for state in states if state is not None and state.version == version],
+        layout,
+        [state.data for i, state in enumerate(states) if state is not None and i not in past],
         detector=engine.detector.name,
         version=version,
     )
     if len(own) == len(states):
         return stored
-    rows = fresh(engine.layout, len(states))
+    rows = fresh(layout, len(states))
     rows[own] = stored
-    for i, state in enumerate(states):
-        if state is not None and state.version != version:
-            n_records, recent = remembered(state.data)
-            rows["phase"][i], rows["n_records"][i] = Phase.ENDED, n_records
-            rows["recent"][i, : len(recent)] = recent
+    for i, state in past.items():
+        n_records, recent = remembered(state.data)
+        rows["phase"][i], rows["n_records"][i] = Phase.ENDED, n_records
+        rows["recent"][i, : len(recent)] = recent
     return rows

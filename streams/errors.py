@@ -3,6 +3,7 @@
 * StreamError
   - StateFormatError      a stored state was written by another layout
   - UnknownVersionError   open streams are pinned to a detector version that is not at hand
+  - OtherChannelsError    open streams are pinned to a version that reads other channels
   - RecordsLostError      the topic no longer holds records that were not read yet
   - TopicError            a topic is missing, or is not what the ledger knows
   - BrokerError           Kafka cannot be reached, or refuses
@@ -40,6 +41,19 @@ class UnknownVersionError(StreamError):
         super().__init__(
             f"open streams began under {wanted}, but only {known} can be loaded. A stream ends "
             "under the version it began with: put that version back into the registry."
+        )
+
+
+class OtherChannelsError(StreamError):
+    """Streams under way began under a version that reads other frames than the active one."""
+
+    def __init__(
+        self, name: str, pinned: str, was: tuple[str, ...], active: str, now: tuple[str, ...]
+    ) -> None:
+        super().__init__(
+            f"streams under way began under {name}@{pinned}, which reads {', '.join(was)}; "
+            f"{name}@{active} reads {', '.join(now)}. One topic cannot bring both under one name: "
+            "give the new detector another name, or let those streams end first."
         )
 
 

@@ -9,6 +9,7 @@ group, by lease; that keeps repetitions rare, and nothing depends on it.
 from __future__ import annotations
 
 import threading
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 BATCH = 500
 IDLE_S = 0.2
+ENDING_S = 2.0
+"""Of the time allowed for a stop, what is left to the batch under way and to the lease."""
 OUTAGE_S = 2.0
 LEASE_S = 15.0
 DELIVERY_S = 20.0
@@ -112,6 +115,7 @@ class OutboxPublisher:
         self._servers, self._topic = servers, topic
         self._producer: Producer | None = None
         self._over = threading.Event()
+        self._stop_at = 0.0
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
     def start(self) -> None:
@@ -119,7 +123,12 @@ class OutboxPublisher:
         self._thread.start()
 
     def stop(self, within_s: float = 10.0) -> None:
-        """Publish what is there, give the lease back and end."""
+        """Publish what waits, give the lease back and end.
+
+        What could not be published within `within_s` stays in the outbox, for the worker that
+        takes the lease next; so does all the rest once store or broker does not answer.
+        """
+        self._stop_at = time.monotonic() + within_s - ENDING_S
         self._over.set()
         self._thread.join(within_s)
 
@@ -172,23 +181,26 @@ class OutboxPublisher:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            self._over.wait(self._turn())
-        self._turn()
+            done = self._attempt()
+            self._over.wait(OUTAGE_S if done is None else 0.0 if done else IDLE_S)
+        # A batch that is not full was the last: what others store meanwhile is not waited for.
+        while self._attempt() == BATCH and time.monotonic() < self._stop_at:
+            pass
         try:
             self._lease.release()
         except StoreUnavailableError as error:
             log.warning("outage", trouble=str(error))
 
-    def _turn(self) -> float:
-        """Publish a batch; return after how many seconds to come back."""
+    def _attempt(self) -> int | None:
+        """Publish a batch; return how many decisions that were, None if something failed."""
         try:
-            return 0.0 if self.publish_some() else IDLE_S
+            return self.publish_some()
         except (StoreUnavailableError, StreamError) as error:
             log.warning("outage", trouble=str(error), again_in_s=OUTAGE_S)
         except Exception as error:
             # Decisions stay in the outbox, whatever happens here: deciding must go on.
             log.exception("outbox_failed", error=type(error).__name__)
-        return OUTAGE_S
+        return None
 
 
 class _Receipt:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from streams.engine import Engine
-from streams.errors import UnknownVersionError
+from streams.errors import OtherChannelsError, UnknownVersionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,6 +79,8 @@ class Roster:
         ------
         UnknownVersionError
             With all that cannot be loaded.
+        OtherChannelsError
+            If one reads other channels than the active version: a record's width is checked once.
         """
         missing = []
         for name, version in pinned:
@@ -91,9 +93,16 @@ class Roster:
             if found is None:
                 missing.append((name, version))
             else:
+                self._check_channels(found)
                 self._engines[name, version] = Engine(found, shadow_share=self._share)
         if missing:
             raise UnknownVersionError(missing, self._at_hand())
+
+    def _check_channels(self, older: Detector) -> None:
+        active = self._active[older.name].detector
+        was, now = tuple(older.classifier.channels), tuple(active.classifier.channels)
+        if was != now:
+            raise OtherChannelsError(older.name, older.version, was, active.version, now)
 
     def _at_hand(self) -> list[str]:
         return [f"{name}@{version}" for name, version in self._engines]

@@ -163,6 +163,11 @@ def decode(layout: Layout, blobs: Sequence[bytes], *, detector: str, version: st
     return np.frombuffer(bytearray().join(parts), layout.dtype)
 
 
+def fits(layout: Layout, blob: bytes) -> bool:
+    """Return whether a state was written by this layout."""
+    return blob.startswith(_head(layout))
+
+
 def remembered(blob: bytes) -> tuple[int, NDArray[np.uint64]]:
     """Return how many records a stream had and the ring of their latest hashes.
 

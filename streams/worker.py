@@ -110,6 +110,7 @@ class Worker:
         self.revoke(set(self._owned) - wanted)
         self._idle.clear()
         self._claim(sorted(wanted))
+        self._lost.clear()  # the rest is with others now
 
     def revoke(self, partitions: Iterable[int]) -> None:
         """Give partitions up. States stay at hand in case they come straight back."""
@@ -223,7 +224,7 @@ class Worker:
             )
             for partition, rows in by_partition.items()
         ]
-        stored = self._ledger.commit(commits)
+        stored = self._store(commits)
         self.counts.commits += 1
         for commit in commits:
             if commit.partition in stored:
@@ -234,6 +235,19 @@ class Worker:
                 self._idle[commit.partition] = 0
         self._forget_oldest()
         return sum(len(by_partition[partition]) for partition in stored)
+
+    def _store(self, commits: Sequence[PartitionCommit]) -> frozenset[int]:
+        """Commit; after an error own none of it, for nobody knows whether it was stored.
+
+        A batch that was stored and is decided again would find, for its new streams, the states
+        with the batch already in them. Only a claim tells where the ledger stands.
+        """
+        try:
+            return self._ledger.commit(commits)
+        except BaseException:
+            for commit in commits:
+                self._owned.pop(commit.partition, None)
+            raise
 
     def _keep(self, commit: PartitionCommit, changes: Changes, n_records: int) -> None:
         held = self._owned[commit.partition]

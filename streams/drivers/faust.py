@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from faust.types import StreamT
 
     from streams.drivers.steady import Condition
+    from streams.drivers.topic_watch import TopicWatch
     from streams.worker import Worker
 
     Deliver = Callable[[Sequence[RawRecord]], Sequence[RawRecord]]
@@ -108,6 +109,7 @@ def run(
     worker: Worker,
     *,
     beat: Callable[[], None] | None = None,
+    watch: TopicWatch | None = None,
     deliver: Deliver | None = None,
 ) -> int:
     """Work until SIGTERM or SIGINT; return the exit code.
@@ -120,6 +122,8 @@ def run(
         What does the work; from here on used by the lane only.
     beat
         Called in the lane every `BEAT_TICKS`, to tell the group that the worker lives.
+    watch
+        Used in the lane too; ends the process when the topic was made anew.
     deliver
         Stands between Faust and the worker; for tests that lose deliveries.
 
@@ -129,7 +133,7 @@ def run(
         0 after a stop that was asked for, 1 after any fault. A worker that hangs does not
         return: the watchdog ends the process with 3.
     """
-    driver = FaustDriver(settings, worker, beat=beat, deliver=deliver)
+    driver = FaustDriver(settings, worker, beat=beat, watch=watch, deliver=deliver)
     # Not asyncio.Runner: it would wait for every task of Faust's, for ever if a broker is away.
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -149,6 +153,7 @@ class FaustDriver:
         worker: Worker,
         *,
         beat: Callable[[], None] | None = None,
+        watch: TopicWatch | None = None,
         deliver: Deliver | None = None,
     ) -> None:
         self._settings = settings
@@ -157,6 +162,7 @@ class FaustDriver:
             session_ticks=settings.session_timeout_s,
             drain_lag=settings.drain_lag,
             beat=beat,
+            watch=watch,
         )
         self._deliver = deliver
         self._lane = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lane")

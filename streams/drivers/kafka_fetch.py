@@ -21,7 +21,7 @@ from streams.drivers.kafka_client import (
     settings,
     silent,
 )
-from streams.errors import RecordsLostError, TopicError
+from streams.errors import BrokerError, RecordsLostError, TopicError
 from streams.records import RawRecord
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 MAX_READERS = 8
 """Partitions that are read ahead at the same time, each up to `READ_AHEAD_KIB`."""
 READ_AHEAD_KIB = 8192
+FETCH_BYTES = 33_554_432
+"""A fetch ends with the record that brings it to so many bytes of values."""
 SKIP_AHEAD = 5_000
 """A reader so few records before the wanted offset reads on instead of seeking."""
 RESTING_ROUNDS = 6
@@ -89,9 +91,7 @@ class KafkaFetcher:
         Raises
         ------
         BrokerError
-            The broker does not answer.
-        TopicError
-            There is no such topic or partition.
+            The broker does not answer, or knows no such topic or partition now.
         """
         for reader in self._readers:
             reader.grow_tired_of(partition)
@@ -99,6 +99,8 @@ class KafkaFetcher:
 
     def fetch(self, partition: int, start: int, stop: int, limit: int) -> Sequence[RawRecord]:
         """Return up to `limit` records with start <= offset < stop, in offset order.
+
+        Fewer if they are large: about `FETCH_BYTES`, but one record at least.
 
         Offsets without a record (markers of transactions, aborted records, compaction) are left
         out. That the rest of the range is empty is believed only on a later record, or on the
@@ -111,6 +113,8 @@ class KafkaFetcher:
             "whatever there is" and reads from the first record there is.
         BrokerError
             The broker does not answer, or the range lies past the end of the partition.
+        TopicError
+            `start` lies past the end: the topic was cut, or made anew with fewer records.
         """
         if start >= stop or limit < 1:
             return []
@@ -134,8 +138,8 @@ class KafkaFetcher:
         if start > end:
             message = (
                 f"{self.topic}/{partition} ends at {end}, but the next record to read is {start}: "
-                "the topic was cut or made anew. Restore it, or give the workers a new "
-                "TOCSIN_GROUP."
+                "the topic was cut or made anew. Either bring the old topic back, or stop all "
+                "workers of this group and start them under a new group name (TOCSIN_GROUP)."
             )
             raise TopicError(message)
         return max(first, start)
@@ -152,7 +156,11 @@ class KafkaFetcher:
         return answer
 
     def _confirmed(self, error: KafkaError, partition: int) -> StreamError:
-        """Return the error to raise; that a topic is gone is believed of the broker only."""
+        """Return the error to raise; that a topic is gone is believed of the broker only.
+
+        It is no TopicError: a broker may have just begun, and `TopicWatch` knows when a topic is
+        gone for good.
+        """
         what = f"{self.topic}/{partition}"
         if error.code() not in NOT_THERE:
             return in_words(error, self._servers, what)
@@ -162,7 +170,7 @@ class KafkaFetcher:
             return silent(self._servers, what)
         if found.error is None and partition in found.partitions:
             return silent(self._servers, what)
-        return in_words(error, self._servers, what)
+        return BrokerError(f"Kafka at {self._servers} knows no {what} at present.")
 
     def _reader(self, partition: int, start: int) -> _Reader:
         """Return a reader whose next record is the first at or after `start`."""
@@ -206,6 +214,23 @@ class _OutOfRange(Exception):  # noqa: N818  (a turn of the reading, seen by nob
     """The position does not exist (any more)."""
 
 
+class _Haul:
+    """Records fetched so far, until they are as many, or as large, as they may be."""
+
+    def __init__(self, limit: int) -> None:
+        self.rows: list[RawRecord] = []
+        self._limit = limit
+        self._n_bytes = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.rows) >= self._limit or self._n_bytes >= FETCH_BYTES
+
+    def add(self, raw: RawRecord) -> None:
+        self.rows.append(raw)
+        self._n_bytes += len(raw.value or b"")
+
+
 class _Reader:
     """One consumer on one partition; knows which offset it will meet next."""
 
@@ -246,10 +271,10 @@ class _Reader:
     def read(self, start: int, stop: int, limit: int) -> list[RawRecord]:
         """Return up to `limit` records of [start, stop); empty only if none exists."""
         self._tired = 0
-        found: list[RawRecord] = []
+        found = _Haul(limit)
         waits = 0
-        while self._next < stop and len(found) < limit:
-            messages = self._some(min(limit - len(found), stop - self._next))
+        while self._next < stop and not found.full:
+            messages = self._some(min(limit - len(found.rows), stop - self._next))
             waits = 0 if messages else waits + 1
             if waits >= PATIENCE:
                 raise silent(self._servers, self._what())
@@ -257,17 +282,10 @@ class _Reader:
                 # A fetch may have died with its connection: ask anew, which also makes the
                 # broker tell the end of the partition once more.
                 self.turn_to(self.partition, self._next)
-            self._take(messages, start, stop, limit, found)
-        return found
+            self._take(messages, start, stop, found)
+        return found.rows
 
-    def _take(
-        self,
-        messages: Sequence[Message],
-        start: int,
-        stop: int,
-        limit: int,
-        found: list[RawRecord],
-    ) -> None:
+    def _take(self, messages: Sequence[Message], start: int, stop: int, found: _Haul) -> None:
         """Add the wanted ones of `messages` to `found`; keep those that come after them."""
         partition = self.partition or 0
         for at, message in enumerate(messages):
@@ -275,7 +293,7 @@ class _Reader:
             offset = message.offset() or 0
             if error is not None:
                 self._refuse(error)
-            if offset >= stop or len(found) == limit:
+            if offset >= stop or found.full:
                 self._kept.extend(messages[at:])
                 self._next = max(self._next, min(offset, stop))
                 return
@@ -284,7 +302,7 @@ class _Reader:
                 continue
             self._next = offset + 1
             if offset >= start:
-                found.append(RawRecord(partition, offset, message.value()))
+                found.add(RawRecord(partition, offset, message.value()))
 
     def _some(self, wanted: int) -> list[Message]:
         """Return what waits, or the next that comes within `WAIT_S`."""

@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -33,9 +35,9 @@ def manifest(folder):
     return json.loads((folder / "manifest.json").read_text())
 
 
-def rewrite(folder, change):
-    """Change the manifest's list of files."""
-    document = manifest(folder)
+def rewrite(folder, change, **entries):
+    """Change the manifest's list of files, and other entries."""
+    document = manifest(folder) | entries
     change(document["files"])
     (folder / "manifest.json").write_text(json.dumps(document))
 
@@ -152,7 +154,11 @@ def test_thresholds_changed_together_with_their_certificate_make_another_version
         document = json.loads((folder / name).read_text())
         document["thresholds"][0] = 0.0
         resign(folder, name, json.dumps(document).encode())
-    assert artefact.load(folder).version != detector.version
+    with pytest.raises(ManifestError, match=f"its manifest says '{detector.version}'") as refusal:
+        artefact.load(folder)
+    [found] = re.findall(r"its version is '([0-9a-f]{12})'", str(refusal.value))
+    rewrite(folder, lambda _files: None, version=found)
+    assert artefact.load(folder).version == found != detector.version
 
 
 @pytest.mark.parametrize("name", ["detector.toml", "certificate.json", "card.json"])
@@ -173,16 +179,49 @@ def test_the_version_follows_what_a_detector_answers_and_not_its_card(detector):
     assert artefact.version_of(config, classifier, lower) != detector.version
 
 
-def test_the_version_is_read_from_the_files_and_not_from_the_manifest(folder, detector):
-    document = manifest(folder) | {"version": "0" * 12}
-    (folder / "manifest.json").write_text(json.dumps(document))
-    assert artefact.load(folder).version == detector.version
+@pytest.mark.parametrize("said", [{"version": "0" * 12}, {"name": "other"}, {"name": None}])
+def test_a_manifest_that_speaks_of_another_detector_is_refused(folder, said):
+    rewrite(folder, lambda _files: None, **said)
+    with pytest.raises(ManifestError, match=f"its {next(iter(said))} is .*, its manifest says"):
+        artefact.load(folder)
+
+
+def test_a_file_swapped_after_its_check_does_not_count(folder, detector, monkeypatch):
+    """The classifier that answers is the one whose SHA-256 was checked."""
+    read_config = artefact.configs.parse
+
+    def swap_then_read(*arguments):
+        for path in (folder / "classifier").iterdir():
+            path.write_bytes(b"somebody else's")
+        return read_config(*arguments)
+
+    monkeypatch.setattr(artefact.configs, "parse", swap_then_read)
+    loaded = artefact.load(folder)
+    thresholds = tuple(loaded.certificate["thresholds"])
+    found = artefact.version_of(loaded.config, loaded.classifier, thresholds)
+    assert found == loaded.version == detector.version
+    with pytest.raises(TamperedFileError):
+        artefact.load(folder)
+
+
+def test_loading_leaves_no_copy_of_the_classifier_behind(folder, tmp_path, monkeypatch):
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    artefact.load(folder)
+    assert list(private.iterdir()) == []
 
 
 def test_saving_the_same_again_changes_nothing(folder, detector):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     artefact.save(detector, folder)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_saving_tells_what_the_folder_holds_now(detector, tmp_path):
+    assert artefact.save(detector, tmp_path / "toy") is detector
+    later = replace(detector, card={**detector.card, "made_on": "2031-01-01"})
+    assert artefact.save(later, tmp_path / "toy").card == detector.card
 
 
 def test_another_version_is_not_written_over_what_is_there(folder, detector):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -13,7 +15,7 @@ from cli.errors import CommandError
 from detectors import artefact
 from detectors.errors import DatasetError, RegistryError, ScoringError
 from detectors.toml import to_toml
-from tests.unit.detectors.conftest import TOY
+from tests.unit.detectors.conftest import TOY, arrays, everything
 
 app = typer.Typer()
 for command in (train, evaluate, detectors):
@@ -147,3 +149,30 @@ def test_a_damaged_detector_does_not_become_active(tocsin, trained, tmp_path):
     (tmp_path / "registry" / "toy" / trained["version"] / "thresholds.json").write_text("{}")
     with pytest.raises(artefact.TamperedFileError):
         tocsin("detectors", "activate", reference)
+
+
+@pytest.fixture
+def other_test_streams(data_dir):
+    """Give the set another test part, which neither classifier nor thresholds depend on."""
+    np.savez(data_dir / "toy" / "toy.npz", **everything() | arrays(60, 7, "test"))
+
+
+@pytest.mark.usefixtures("trained", "other_test_streams")
+def test_a_version_that_was_there_already_is_reported_as_its_folder_has_it(
+    tocsin, trained, config_file
+):
+    result = CliRunner().invoke(app, ["train", "toy", "--config", str(config_file), "--json"])
+    assert "was there already" in result.stderr
+    assert "its card and certificate stay" in result.stderr
+    assert "written:" not in result.stderr
+    assert json.loads(result.stdout) == trained
+    card = json.loads((Path(trained["folder"]) / "card.json").read_text())
+    assert trained["n_test"] == card["split"]["n_test"] == 100
+
+
+def test_a_new_version_is_said_to_be_written_and_active(tocsin, config_file):
+    said = tocsin("train", "toy", "--config", config_file)
+    [row] = tocsin("detectors", "list", "--json")
+    assert f"written: {row['folder']}" in said
+    assert f"{row['version']} is now the active version of toy" in said
+    assert "there already" not in said

@@ -116,6 +116,11 @@ def gap(array, row=3, step=1):
         ({"channels": np.array([""])}, "different names"),
         ({"offsets": np.arange(3)}, "stored flat"),
         ({"classes": np.array(["a", None], dtype=object)}, "cannot be read"),
+        ({"subject_train": np.arange(400)}, "no subject_calibration and no subject_test; wanted"),
+        (
+            {"subject_train": np.arange(400), "subject_test": np.arange(100)},
+            "no subject_calibration; wanted: .* take all out only if no subject has two streams",
+        ),
         (
             {f"subject_{part}": np.arange(2) for part in ("train", "calibration", "test")},
             "one subject a stream",
@@ -154,3 +159,12 @@ def test_subjects_are_told_apart_across_parts(tmp_path):
     assert found.subjects_known
     assert found.parts["test"].subjects[1] == found.parts["train"].subjects[0]
     assert found.parts["test"].subjects[2] not in found.parts["calibration"].subjects
+
+
+def test_a_part_without_subjects_does_not_make_the_set_one_without(tmp_path):
+    subjects = {"subject_calibration": np.arange(200), "subject_test": np.arange(100)}
+    with pytest.raises(DatasetError, match="Add what is missing"):
+        datasets.load(str(stored(tmp_path, **subjects)))
+    whole = datasets.load(str(stored(tmp_path, **subjects, subject_train=np.arange(400))))
+    assert whole.subjects_known
+    assert not datasets.load(str(stored(tmp_path))).subjects_known

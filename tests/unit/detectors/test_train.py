@@ -11,6 +11,7 @@ from detectors import config as configs
 from detectors import datasets
 from detectors.evaluate import evaluation
 from detectors.train import default_horizon, train
+from detectors.train import report as made_report
 from stopping.certificate import Certificate
 from stopping.thresholds import halt_steps
 from tests.unit.detectors.conftest import TOY, literal_scorer, silent
@@ -131,7 +132,7 @@ def test_the_default_horizon_is_a_length_that_hardly_any_training_stream_exceeds
 
 
 def test_what_train_prints_has_what_the_contract_names(toy_run):
-    report = toy_run.report()
+    report = made_report(toy_run.detector)
     assert report.keys() >= {
         "detector", "version", "n_train", "n_calibration", "n_test", "metrics", "guarantee",
     }  # fmt: skip

@@ -2,11 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from store.errors import StoreUnavailableError
+from store.errors import OtherDetectorsError, StoreUnavailableError
 from streams.codec import encode
-from streams.drivers.steady import LONGEST_PAUSE_TICKS, SLICE, Condition, SteadyWorker
+from streams.drivers.steady import (
+    CUT_TICKS,
+    LONGEST_PAUSE_TICKS,
+    OVERDUE_S,
+    SLICE,
+    Condition,
+    SteadyWorker,
+)
 from streams.drivers.watchdog import Watchdog
-from streams.errors import BrokerError, RecordsLostError
+from streams.errors import BrokerError, RecordsLostError, TopicError
 from streams.records import Event
 from streams.roster import Roster
 from streams.worker import Worker
@@ -29,11 +36,17 @@ class Surroundings:
             setattr(self.ledger, name, self._guard(getattr(self.ledger, name), "store"))
         for name in ("end", "fetch"):
             setattr(self.log, name, self._guard(getattr(self.log, name), "broker"))
-        self.beats = 0
+        self.beats, self.now_s, self.refused = 0, 0.0, False
         worker = Worker(
             Roster([toy_detector()]), self.ledger, self.log, topic_id="t", session_ticks=SESSION
         )
-        self.steady = SteadyWorker(worker, session_ticks=SESSION, drain_lag=3000, beat=self._beat)
+        self.steady = SteadyWorker(
+            worker,
+            session_ticks=SESSION,
+            drain_lag=3000,
+            beat=self._beat,
+            clock=lambda: self.now_s,
+        )
 
     def _guard(self, call, what):
         def guarded(*arguments):
@@ -47,6 +60,8 @@ class Surroundings:
         return guarded
 
     def _beat(self):
+        if self.refused:
+            raise OtherDetectorsError("g", "me", "the new one")
         self.beats += 1
 
     def tick(self, n=1, *, overslept=False):
@@ -179,6 +194,65 @@ def test_the_group_hears_from_the_worker_regularly_and_after_a_sleep():
     assert around.beats == 2
     around.tick(overslept=True)
     assert around.beats == 3
+
+
+def test_a_worker_refused_by_its_group_neither_claims_nor_commits():
+    around = Surroundings()
+    around.steady.assign([0])
+    around.deliver(0, 0, 3)
+    epochs, reached = dict(around.ledger.epochs), dict(around.ledger.next)
+    around.refused = True
+    around.now_s += OVERDUE_S + 1  # asleep, while others came with other detectors
+    for awake in (
+        lambda: around.steady.assign([0, 1]),
+        lambda: around.deliver(0, 3, 6),
+        lambda: around.steady.tick(overslept=True),
+    ):
+        with pytest.raises(OtherDetectorsError):
+            awake()
+    assert (around.ledger.epochs, around.ledger.next) == (epochs, reached)
+
+
+def test_a_woken_worker_refused_by_its_group_reads_no_backlog_either():
+    around = Surroundings(n_partitions=1, n_records=SLICE)
+    around.steady.assign([0])
+    around.refused = True
+    around.now_s += OVERDUE_S + 1
+    with pytest.raises(OtherDetectorsError):
+        around.steady.drain_slice()
+    assert around.ledger.next == {}
+
+
+def test_a_worker_that_beats_in_time_asks_no_more_than_that():
+    around = Surroundings()
+    around.steady.assign([0])
+    beats = around.beats
+    for at in range(10):
+        around.now_s += OVERDUE_S / 20
+        around.deliver(0, at, at + 1)
+    assert around.beats == beats
+
+
+def test_a_partition_that_stays_shorter_than_its_next_offset_ends_the_worker_with_advice():
+    around = Surroundings()
+    around.steady.assign([0, 1])
+    around.deliver(0, 0, 10)
+    del around.log.rows[0][4:]
+    around.tick(CUT_TICKS - 1)
+    with pytest.raises(TopicError, match=r"ends at 4.* next record to read is 10.*TOCSIN_GROUP"):
+        around.tick()
+
+
+def test_an_end_that_was_old_news_once_ends_nothing_and_hides_no_lag():
+    around = Surroundings()
+    around.steady.assign([0, 1])
+    around.deliver(0, 0, 10)
+    rows = list(around.log.rows[0])
+    for _ in range(2 * CUT_TICKS):
+        del around.log.rows[0][4:]
+        assert around.tick().lag >= 0
+        around.log.rows[0][:] = rows
+        around.tick()
 
 
 def watched(*conditions, patience=3):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from streams.codec import encode
+from streams.errors import StateFormatError
 from streams.records import MAX_FRAMES, Event, Reason
 from streams.roster import Roster
 from streams.worker import Worker
@@ -263,9 +264,10 @@ def test_dead_letters_of_one_detector_do_not_touch_the_other():
     assert {key.detector for _, key in ledger.states} == {"two"}
 
 
-def test_a_failed_commit_may_be_repeated():
-    ledger, log, worker = service()
-    rows = [log.append(0, encode(event(nth=k, values=(0.5, 0.5)))) for k in (1, 2, 3)]
+def test_after_a_lost_answer_only_a_claim_says_where_to_go_on():
+    """Longer than the memory of event ids, so that nothing else could hide a double count."""
+    ledger, log, worker = service(toy_detector(horizon=500, thresholds=[np.inf] * 500))
+    rows = [log.append(0, encode(event(nth=k))) for k in range(1, 151)]
     commit, failures = ledger.commit, iter([True, False])
 
     def flaky(commits):
@@ -277,9 +279,38 @@ def test_a_failed_commit_may_be_repeated():
     ledger.commit = flaky
     with pytest.raises(ConnectionError):
         worker.process(rows)
-    worker.process(rows)
-    assert ledger.states[0, ("toy", "a")].steps == 3
-    assert halts(ledger) == {"a": ("high", 3, "threshold")}
+    assert worker.process(rows) == 0  # it owns nothing now
+    worker.assign([0])
+    assert worker.process(rows) == 0  # all of it was stored
+    assert ledger.states[0, ("toy", "a")].steps == 150
+
+
+def test_states_given_up_are_not_kept_for_ever():
+    ledger, log, worker = service(n_partitions=2)
+    worker.process([log.append(p, encode(event(f"s{p}", 1))) for p in (0, 1)])
+    worker.assign([1])
+    worker.assign([0, 1])
+    loads = ledger.n_loads
+    worker.process([log.append(0, encode(event("s0", 2)))])
+    assert ledger.n_loads == loads + 1
+
+
+def test_an_ended_stream_outlives_a_change_of_layout():
+    ledger, log, worker = service()
+    worker.process([log.append(0, encode(event(nth=1, end=True)))])
+    other = new_worker(ledger, log, toy_detector(ballast=3))  # same version, other layout
+    other.process([log.append(0, encode(event(nth=k))) for k in (1, 2)])
+    state = ledger.states[0, ("toy", "a")]
+    assert (state.episode, state.steps) == ("a/2", 1)  # and the repeat of a/1 was known
+
+
+def test_an_open_stream_of_another_layout_is_refused_not_guessed_at():
+    ledger, log, worker = service()
+    worker.process([log.append(0, encode(event(nth=1)))])
+    other = new_worker(ledger, log, toy_detector(ballast=3))
+    with pytest.raises(StateFormatError, match="put the old artefact back"):
+        other.process([log.append(0, encode(event(nth=2)))])
+    assert ledger.next[0] == 1
 
 
 def test_long_trajectories_are_thinned_and_span_the_stream():
