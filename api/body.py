@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,6 +11,8 @@ from api.errors import Refused
 from api.problems import Kind
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+BODY_S = 20.0
+"""Time from the head of a request to the end of its body."""
 
 
 async def _read(request: Request) -> bytes:
@@ -22,10 +25,19 @@ async def _read(request: Request) -> bytes:
     if declared.isdecimal() and int(declared[:20]) > MAX_BODY_BYTES:
         raise _too_large()
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise _too_large()
+    except TimeoutError as error:
+        raise Refused(
+            Kind.TOO_SLOW,
+            f"The body was not here within {BODY_S:g} s, and nothing of it was kept. Send it "
+            "faster, or in smaller batches.",
+            headers={"Connection": "close"},
+        ) from error
     return bytes(body)
 
 

@@ -56,7 +56,12 @@ class Envelope:
             await send(message)
 
         try:
-            if _readable(scope):
+            if _ambiguous(scope):
+                detail = "Send Content-Length or Transfer-Encoding, not both."
+                close = {"Connection": "close"}
+                answer = render(scope, Kind.BAD_REQUEST, detail, headers=close)
+                await answer(scope, receive, send_on)
+            elif _readable(scope):
                 await self._app(scope, receive, send_on)
             else:
                 detail = "Path and query must be UTF-8 without null bytes, percent-encoded."
@@ -76,6 +81,12 @@ def _request_id(scope: AsgiScope) -> str:
     """Return the caller's id if it is short and plain, else a new one."""
     given = Headers(scope=scope).get("x-request-id", "")
     return given if _SANE_ID.fullmatch(given) else token_hex(16)
+
+
+def _ambiguous(scope: AsgiScope) -> bool:
+    """Return whether two lengths are given: a proxy may have believed the other one."""
+    names = {name for name, _ in scope["headers"]}
+    return {b"content-length", b"transfer-encoding"} <= names
 
 
 def _readable(scope: AsgiScope) -> bool:

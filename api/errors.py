@@ -2,6 +2,7 @@
 
 * ApiError
   - SecretFileError      a file that holds a secret cannot be used
+  - CannotListenError    the address cannot be listened on
   - Refused              a request is answered with a problem document
 """
 
@@ -22,6 +23,16 @@ class SecretFileError(ApiError):
 
     def __init__(self, path: Path, got: str, advice: str) -> None:
         super().__init__(f"{path}: {got}. {advice}")
+
+
+class CannotListenError(ApiError):
+    """The address cannot be listened on."""
+
+    def __init__(self, host: str, port: int, trouble: str) -> None:
+        super().__init__(
+            f"cannot listen on {host} port {port}: {trouble}. Choose another with --host and "
+            "--port, or TOCSIN_HOST and TOCSIN_PORT."
+        )
 
 
 class Refused(ApiError):  # noqa: N818  # reads as the answer it is

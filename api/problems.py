@@ -32,6 +32,7 @@ class Kind(Enum):
     FORBIDDEN = _Kind("forbidden", 403, "This API key may not do that")
     NOT_FOUND = _Kind("not-found", 404, "There is nothing here")
     METHOD = _Kind("method-not-allowed", 405, "This method is not offered here")
+    TOO_SLOW = _Kind("too-slow", 408, "The request came too slowly")
     TOO_LARGE = _Kind("too-large", 413, "The request is too large")
     MEDIA = _Kind("unsupported-media-type", 415, "The request body is of another type")
     INVALID = _Kind("invalid", 422, "The request does not fit the schema")

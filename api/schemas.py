@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -17,44 +16,12 @@ from pydantic import (
     field_validator,
 )
 
+from api import examples
+from api.fields import Name
 from streams.records import MAX_FRAMES, Reason
 
 
-def _to_utc(instant: datetime) -> datetime:
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError as error:
-        message = "lies outside the years 1 to 9999 in UTC"
-        raise ValueError(message) from error
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Limit = Annotated[int, Field(ge=1, le=500, description="Rows on a page.")]
-Cursor = Annotated[
-    str | None, Field(max_length=512, description="`next_cursor` of the page before.")
-]
-
-_DECISION: dict[str, JsonValue] = {
-    "id": "5b1f7c0e-6f1d-5d0a-9d0f-0d5f4b7f2a11",
-    "detector": "pendigits",
-    "version": "3f9a1c",
-    "stream_id": "pen-17",
-    "episode": "pendigits/test/17/1",
-    "label": "3",
-    "probability": 0.981,
-    "halt_step": 4,
-    "reason": "threshold",
-    "readiness": 0.97,
-    "threshold": 0.95,
-    "shadow": False,
-    "event_time": "2026-11-22T09:30:00Z",
-    "decided_at": "2026-11-22T09:30:00.120000Z",
-    "top_reasons": [{"step": 3, "weight": 1.7, "evidence": {"x": 81.0, "y": 27.0}}],
-}
-
-
-def _example(value: dict[str, JsonValue]) -> ConfigDict:
+def _example(value: examples.Example) -> ConfigDict:
     return ConfigDict(
         from_attributes=True,
         validate_by_name=True,
@@ -66,21 +33,7 @@ def _example(value: dict[str, JsonValue]) -> ConfigDict:
 class EventIn(BaseModel):
     """One record; described here, decoded by `streams.codec`."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "stream_id": "pen-17",
-                    "event_id": "pen-17/3",
-                    "detector": "pendigits",
-                    "time": "2026-11-22T09:30:00Z",
-                    "frames": [[47.0, 100.0], [27.0, 81.0]],
-                    "end": False,
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.EVENT]})
 
     stream_id: Name
     v: Literal[1] = 1
@@ -116,23 +69,7 @@ class EventResult(BaseModel):
 class EventsOut(BaseModel):
     """What became of each event; at least one was durably accepted."""
 
-    model_config = _example(
-        {
-            "accepted": 1,
-            "rejected": 1,
-            "failed": 0,
-            "results": [
-                {
-                    "index": 0, "status": "accepted", "event_id": "pen-17/3",
-                    "partition": 2, "offset": 1041,
-                },
-                {
-                    "index": 1, "status": "rejected", "reason": "no_content",
-                    "detail": "neither a frame nor an end marker",
-                },
-            ],
-        }
-    )  # fmt: skip
+    model_config = _example(examples.EVENTS_OUT)
 
     accepted: int
     rejected: int
@@ -168,7 +105,7 @@ class PointOut(BaseModel):
 class DecisionOut(BaseModel):
     """The final verdict on one episode of a stream."""
 
-    model_config = _example(_DECISION)
+    model_config = _example(examples.DECISION)
 
     id: UUID
     detector: str
@@ -199,7 +136,7 @@ class DecisionOut(BaseModel):
 class DecisionList(BaseModel):
     """Some decisions, newest first."""
 
-    model_config = _example({"decisions": [_DECISION], "next_cursor": "kq0r8m1xVtJc"})
+    model_config = _example(examples.DECISION_LIST)
 
     decisions: list[DecisionOut]
     next_cursor: str | None = Field(description="For the next page; null on the last.")
@@ -219,26 +156,7 @@ class OutcomeOut(BaseModel):
 class DecisionDetail(BaseModel):
     """A decision with its reasons, its way, its promise and, for a shadow, its outcome."""
 
-    model_config = _example(
-        {
-            "decision": _DECISION,
-            "explanation": {
-                "method": "change of the label's log-odds at each step",
-                "contributions": [
-                    {"step": 3, "weight": 1.7, "evidence": {"x": 81.0, "y": 27.0}}
-                ],
-                "rest": 0.4,
-            },
-            "trajectory": [
-                {"step": 4, "label": "3", "probability": 0.981, "readiness": 0.97}
-            ],
-            "certificate": {"control": "conditional", "alpha": 0.1, "delta": 0.05},
-            "outcome": {
-                "late_label": "3", "late_probability": 0.99, "length": 8,
-                "ended_at": "2026-11-22T09:30:04Z",
-            },
-        }
-    )  # fmt: skip
+    model_config = _example(examples.DECISION_DETAIL)
 
     decision: DecisionOut
     explanation: ExplanationOut
@@ -266,19 +184,7 @@ class StreamStateOut(BaseModel):
 class StreamOut(BaseModel):
     """What is known of one stream."""
 
-    model_config = _example(
-        {
-            "stream_id": "pen-17",
-            "states": [
-                {
-                    "detector": "pendigits", "version": "3f9a1c", "phase": "halted", "steps": 4,
-                    "episode": "pendigits/test/17/1", "updated_at": "2026-11-22T09:30:00Z",
-                }
-            ],
-            "decisions": [_DECISION],
-            "next_cursor": "kq0r8m1xVtJc",
-        }
-    )  # fmt: skip
+    model_config = _example(examples.STREAM)
 
     stream_id: str
     states: list[StreamStateOut]
@@ -302,14 +208,7 @@ class DetectorOut(BaseModel):
 class DetectorDetail(BaseModel):
     """A detector version with its whole card and certificate."""
 
-    model_config = _example(
-        {
-            "name": "pendigits", "version": "3f9a1c", "status": "active",
-            "registered_at": "2026-11-22T09:00:00Z",
-            "card": {"purpose": "Says which digit a pen is drawing."},
-            "certificate": {"control": "conditional", "alpha": 0.1, "delta": 0.05},
-        }
-    )  # fmt: skip
+    model_config = _example(examples.DETECTOR_DETAIL)
 
     name: str
     version: str
@@ -324,18 +223,7 @@ class DetectorDetail(BaseModel):
 class DetectorList(BaseModel):
     """All detector versions that serve or have served."""
 
-    model_config = _example(
-        {
-            "detectors": [
-                {
-                    "name": "pendigits", "version": "3f9a1c", "status": "active",
-                    "registered_at": "2026-11-22T09:00:00Z",
-                    "guarantee": {"control": "conditional", "alpha": 0.1, "delta": 0.05},
-                    "summary": {"classes": ["0", "1"]},
-                }
-            ]
-        }
-    )  # fmt: skip
+    model_config = _example(examples.DETECTOR_LIST)
 
     detectors: list[DetectorOut]
 
@@ -358,19 +246,7 @@ class DeadLetterOut(BaseModel):
 class DeadLetterList(BaseModel):
     """Some dead letters, newest first."""
 
-    model_config = _example(
-        {
-            "dead_letters": [
-                {
-                    "id": 7, "topic": "tocsin.events", "partition": 3, "offset": 90,
-                    "detector": "pendigits", "reason": "wrong_width",
-                    "detail": "3 numbers in a frame; 2 wanted",
-                    "failed_at": "2026-11-22T09:30:00Z",
-                }
-            ],
-            "next_cursor": "kq0r8m1xVtJc",
-        }
-    )  # fmt: skip
+    model_config = _example(examples.DEAD_LETTER_LIST)
 
     dead_letters: list[DeadLetterOut]
     next_cursor: str | None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import socket
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.errors import CommandError
 from cli.keys import first_admin_key
 from cli.output import note
 from cli.serving import shared_store
@@ -21,56 +20,29 @@ if TYPE_CHECKING:
 
     from streams.ports import Ingest
 
-_GRACE_S = 10
-"""Time that running requests get when the service is told to stop."""
-
 
 def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 = any free one.")] = None,
 ) -> None:
     """Serve REST on the configured store; events go to Kafka (TOCSIN_KAFKA_SERVERS)."""
+    from api import server
+    from cli import logs
+
     settings = Settings()
-    engine = shared_store(settings)
-    try:
-        with _ingest(settings) as ingest:
-            app = _application(settings, engine, ingest)
-            serve(
-                app,
-                settings.host if host is None else host,
-                settings.port if port is None else port,
-            )
-    finally:
-        engine.dispose()
-
-
-def serve(app: FastAPI, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; say the address on stderr once connections are taken."""
-    import uvicorn
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        message = (
-            f"cannot listen on {host} port {port}: {error.strerror or error}. Choose another with "
-            "--host and --port."
-        )
-        raise CommandError(message) from error
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    shown = f"[{host}]" if ":" in host else host
-    with listener:
-        note(f"listening on http://{shown}:{listener.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listener])
+    logs.configure(settings.log_level)
+    os.umask(0o077)  # whatever is made here may hold secrets
+    host = settings.host if host is None else host
+    with contextlib.ExitStack() as running:
+        stop = running.enter_context(server.orderly_stop())
+        engine = shared_store(settings)
+        running.callback(engine.dispose)
+        port = settings.port if port is None else port
+        listener = running.enter_context(server.listen(host, port))
+        ingest = running.enter_context(_ingest(settings))
+        app = _application(settings, engine, ingest)
+        note(f"listening on {server.address(host, listener)}")
+        server.serve(app, listener, stop)
 
 
 @contextlib.contextmanager
@@ -83,6 +55,8 @@ def _ingest(settings: Settings) -> Iterator[Ingest | None]:
 
     ingest = KafkaIngest(settings.kafka_servers, settings.topic)
     with contextlib.closing(ingest):
+        if (trouble := ingest.ready()) is not None:
+            note(f"Kafka: {trouble}. Reads are served; until it is there, events are refused.")
         yield ingest
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.choices import Control, Mode
 from cli.errors import CommandError
 from cli.output import JsonOption, emit, note, print_mapping, print_rows
 
@@ -18,21 +19,6 @@ if TYPE_CHECKING:
 
     from stopping.certificate import Certificate
     from stopping.check import Verdict
-
-
-class Control(StrEnum):
-    """What the promise is about."""
-
-    MARGINAL = "marginal"
-    CONDITIONAL = "conditional"
-    ONE_SIDED = "one-sided"
-
-
-class Mode(StrEnum):
-    """Which procedure."""
-
-    REFERENCE = "reference"
-    IMPROVED = "improved"
 
 
 class Loss(StrEnum):

@@ -19,7 +19,7 @@ def upgrade(as_json: JsonOption = False) -> None:
     """Bring the store's schema up to this version's; does nothing if it is there."""
     import migrations
 
-    engine = _engine()
+    engine = _engine(create=True)
     before = migrations.current(engine)
     migrations.upgrade(engine)
     emit(
@@ -33,7 +33,7 @@ def current(as_json: JsonOption = False) -> None:
     """Show the store's schema revision; exit code 1 unless it is this version's."""
     import migrations
 
-    engine = _engine()
+    engine = _engine(create=False)
     found, wanted = migrations.current(engine), migrations.head()
     emit(
         {"store": _place(engine), "revision": found, "head": wanted, "ok": found == wanted},
@@ -48,11 +48,11 @@ def register(app: typer.Typer) -> None:
     app.add_typer(db)
 
 
-def _engine() -> Engine:
+def _engine(*, create: bool) -> Engine:
     from cli.settings import Settings
     from store.session import connect
 
-    return connect(Settings().resolved_store_url())
+    return connect(Settings().resolved_store_url(), create=create)
 
 
 def _place(engine: Engine) -> str:

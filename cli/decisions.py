@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -12,13 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from cli.decision_pages import Filters, Pages, RestPages, Row, StorePages
-from cli.output import JsonOption, emit, print_rows
-from cli.settings import Settings
+from cli.output import JsonOption, emit, plain, print_blocks, print_rows, say, terminal_width
 
 _POLL_S = 1.0
 _OVERLAP = timedelta(seconds=10)
 """Looked at again on each poll: a transaction that began earlier may be stored later."""
 _COLUMNS = ["decided", "stream", "detector", "label", "probability", "halt step", "reason", "why"]
+_FIRST = ["label", "probability", "halt step", "reason", "stream", "decided", "detector", "why"]
+"""Order of a block: what was decided, then where and why."""
+_WIDE = 150
+"""Columns from which a decision reads well in one row."""
 
 
 def decisions(
@@ -45,8 +47,7 @@ def decisions(
         return
     try:
         for row in followed(pages, filters, limit, start):
-            sys.stdout.write((json.dumps(row) if as_json else "  ".join(cells(row))) + "\n")
-            sys.stdout.flush()
+            say(json.dumps(row) if as_json else "  ".join(cells(row)))
     except KeyboardInterrupt:
         return
 
@@ -81,7 +82,7 @@ def _decided(row: Row) -> datetime:
 def cells(row: Row) -> list[str]:
     """Return what the table shows of a decision.
 
-    Text from streams is foreign: what a terminal would obey is shown as a placeholder.
+    Text from streams is foreign: what a terminal would obey is spelled out.
     """
     reasons = "; ".join(_reason(item) for item in row["top_reasons"])
     values = [
@@ -94,9 +95,7 @@ def cells(row: Row) -> list[str]:
         row["reason"],
         reasons,
     ]
-    return [
-        "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in v) for v in values
-    ]
+    return [plain(value) for value in values]
 
 
 def _reason(item: dict[str, Any]) -> str:
@@ -108,7 +107,13 @@ def _reason(item: dict[str, Any]) -> str:
 
 
 def _table(document: dict[str, list[Row]]) -> None:
-    print_rows(_COLUMNS, [cells(row) for row in document["decisions"]])
+    rows = [cells(row) for row in document["decisions"]]
+    width = terminal_width()
+    if width is None or width >= _WIDE:
+        print_rows(_COLUMNS, rows)
+        return
+    named = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    print_blocks(_FIRST, [[row[name] for name in _FIRST] for row in named])
 
 
 def _moment(text: str) -> datetime:
@@ -117,15 +122,16 @@ def _moment(text: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        message = f"--since {text!r}: give a time with its zone, as 2026-11-22T09:30:00Z"
-        raise typer.BadParameter(message)
+        message = f"{text!r}: give a time with its zone, as 2026-11-22T09:30:00Z"
+        raise typer.BadParameter(message, param_hint="--since")
     return moment
 
 
 def _store_pages() -> StorePages:
+    from cli.settings import Settings
     from store.session import connect, require_schema
 
-    engine = connect(Settings().resolved_store_url())
+    engine = connect(Settings().resolved_store_url(), create=False)
     require_schema(engine)
     return StorePages(engine)
 

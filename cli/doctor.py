@@ -6,12 +6,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from cli.blame import explanation
 from cli.output import JsonOption, emit, print_mapping, print_rows
-from cli.settings import Settings
+
+if TYPE_CHECKING:
+    from cli.settings import Settings
 
 _KAFKA_S = 5.0
 Found = tuple[bool, str]
@@ -30,6 +33,8 @@ def doctor(as_json: JsonOption = False) -> None:
 
     Changes nothing: what would be made on first use is not made.
     """
+    from cli.settings import Settings
+
     settings = Settings()
     checks = [_check(name, look, settings) for name, look in _LOOKS.items()]
     document = {"settings": shown(settings), "checks": [check._asdict() for check in checks]}
@@ -40,21 +45,30 @@ def doctor(as_json: JsonOption = False) -> None:
 
 def shown(settings: Settings) -> dict[str, Any]:
     """Return the settings as they are in force; secrets stand in files, of which only the name."""
-    from sqlalchemy.engine import make_url
-
     values = settings.model_dump(mode="json")
-    url = make_url(settings.resolved_store_url())
-    values["store_url"] = url.render_as_string(hide_password=True)
+    values["store_url"] = _shown_url(settings)
     values["registry"] = str(settings.resolved_registry())
     values["pepper_file"] = str(settings.resolved_pepper_file())
     return values
+
+
+def _shown_url(settings: Settings) -> str:
+    """Return the store's URL without the password; its file is not opened for this."""
+    from sqlalchemy.engine import make_url
+
+    if settings.store_url is None:
+        return settings.resolved_store_url()
+    url = make_url(settings.store_url)
+    if settings.store_password_file is not None:
+        url = url.set(password="***")  # noqa: S106  # stands for the one in the file
+    return url.render_as_string(hide_password=True)
 
 
 def _check(name: str, look: Callable[[Settings], Found], settings: Settings) -> Check:
     try:
         return Check(name, *look(settings))
     except Exception as error:  # noqa: BLE001  # whatever is wrong is the finding
-        return Check(name, False, str(error) or type(error).__name__)
+        return Check(name, False, explanation(error))
 
 
 def _python(_: Settings) -> Found:
@@ -74,10 +88,11 @@ def _store(settings: Settings) -> Found:
 
     from store.session import connect, require_schema
 
-    url = make_url(settings.resolved_store_url())
-    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+    resolved = settings.resolved_store_url()
+    url = make_url(resolved)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
         return True, f"{url.database} is not there yet; `tocsin up` makes it"
-    engine = connect(settings.resolved_store_url())
+    engine = connect(resolved, create=False)
     try:
         require_schema(engine)
         return True, f"{engine.dialect.name} answers, its tables are of the right revision"
@@ -87,6 +102,8 @@ def _store(settings: Settings) -> Found:
 
 def _registry(settings: Settings) -> Found:
     folder = settings.resolved_registry()
+    if folder.exists() and not folder.is_dir():
+        return False, f"{folder} is not a folder; let TOCSIN_REGISTRY name one"
     if not folder.is_dir():
         given = settings.registry is not None
         return not given, f"{folder} is not there; `tocsin train --out` or `tocsin up` makes it"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.errors import CommandError
@@ -33,17 +35,20 @@ class Embedded:
     engine: Engine
     ingest: LogIngest
     driver: EmbeddedDriver
+    detectors: tuple[str, ...]
+    """Names of the detectors that run."""
 
 
 @contextmanager
-def embedded_service(settings: Settings, detectors: Sequence[str]) -> Iterator[Embedded]:
-    """Start everything but the listener; stop it all, in order, at the end of the block."""
+def locked_store(settings: Settings) -> Iterator[Engine]:
+    """Open the store, which no other process may meanwhile; all that it takes is private.
+
+    At the end of the block the file is whole by itself: nothing of it stands in a log beside it.
+    """
     from sqlalchemy.engine import make_url
 
-    import migrations
     from store.lock import SingleProcess
     from store.session import connect, sqlite_path
-    from store.writer import Writer
 
     url = settings.resolved_store_url()
     if make_url(url).get_backend_name() != "sqlite":
@@ -52,13 +57,46 @@ def embedded_service(settings: Settings, detectors: Sequence[str]) -> Iterator[E
             "database. Unset it, or run `tocsin worker` and `tocsin api` with Kafka."
         )
         raise CommandError(message)
-    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state_dir(settings.state_dir)
     with ExitStack() as running:
         engine = connect(url)
         running.callback(engine.dispose)
         path = sqlite_path(engine)
         if path is not None:
             running.enter_context(SingleProcess(path))
+        running.callback(_close, engine)
+        yield engine
+
+
+def make_state_dir(folder: Path) -> None:
+    """Make the folder for its owner only, and so whatever this process makes from now on."""
+    os.umask(0o077)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = (
+            f"the state folder {folder} cannot be made: {error.strerror}. Name another with "
+            "--data-dir or TOCSIN_STATE_DIR."
+        )
+        raise CommandError(message) from error
+
+
+def _close(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.exec_driver_sql("COMMIT")  # a checkpoint cannot run inside a transaction
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+
+
+@contextmanager
+def embedded_service(
+    settings: Settings, engine: Engine, detectors: Sequence[str]
+) -> Iterator[Embedded]:
+    """Start everything but the listener; stop it all, in order, at the end of the block."""
+    import migrations
+    from store.writer import Writer
+
+    with ExitStack() as running:
         migrations.upgrade(engine)
         writer = running.enter_context(Writer(engine))
         yield _start(settings, detectors, engine, writer.transact, running)
@@ -79,12 +117,12 @@ def _start(
     from api.services import Services
     from store.ledger import SqlLedger
     from store.log import RecordLog
+    from store.outbox import Outbox
     from streams.drivers.embedded import GROUP, EmbeddedDriver, LogFetcher, LogIngest
     from streams.metrics import WorkerMetrics
     from streams.worker import Worker
 
     pepper = load_pepper(settings.resolved_pepper_file())
-    first_admin_key(transact, settings, pepper)
     roster = load_roster(settings, detectors)
     announce(roster, engine, transact, GROUP)
     log = RecordLog(engine, N_PARTITIONS, transact=transact)
@@ -92,7 +130,8 @@ def _start(
     worker = Worker(
         roster, ledger, LogFetcher(log), topic_id=log.log_id, cache_streams=settings.cache_streams
     )
-    driver = EmbeddedDriver(worker, log)
+    outbox = Outbox(engine, GROUP, transact=transact)
+    driver = EmbeddedDriver(worker, log, tidy=outbox.clear)  # nothing is published from here
     ingest = LogIngest(log, driver.wake)
     metrics = CollectorRegistry()
     metrics.register(WorkerMetrics(worker))
@@ -106,6 +145,7 @@ def _start(
         metrics=metrics,
         profile=settings.profile,
     )
+    first_admin_key(transact, settings, pepper)  # last: a start that fails shows no key
     driver.start()
     running.callback(driver.stop)
-    return Embedded(create_app(services), engine, ingest, driver)
+    return Embedded(create_app(services), engine, ingest, driver, roster.names)

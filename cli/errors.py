@@ -1,11 +1,20 @@
 """Errors of the command line.
 
-* CommandError      the work cannot be done as asked
+* CommandError      the work cannot be done as asked: exit code 1
+  - WrongUseError   the command was called in a way that it cannot be: exit code 2
 """
 
 
 class CommandError(Exception):
     """The work cannot be done as asked; the message says what to do."""
+
+    exit_code = 1
+
+
+class WrongUseError(CommandError):
+    """The command was called in a way that it cannot be; the message names the option."""
+
+    exit_code = 2
 
 
 ROOMS = ("api", "cli", "detectors", "migrations", "models", "stopping", "store", "streams")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.errors import CommandError
 from cli.output import JsonOption, emit, note, print_mapping, progress
 from cli.train import DATASET_HELP
 
@@ -37,20 +39,18 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Say what DETECTOR answers to DATASET, how early, and what deciding early cost."""
-    from cli.errors import CommandError
+    from cli.recorded import part
     from cli.settings import Settings
-    from detectors import datasets
     from detectors.evaluate import check_fit, evaluation
     from detectors.registry import Registry
     from streams.scoring import score
 
+    if out is not None and not out.absolute().parent.is_dir():
+        message = f"--out {out}: there is no folder {out.parent}. Make it, or name another place."
+        raise CommandError(message)
     settings = Settings()
     loaded = Registry(settings.resolved_registry()).load(detector)
-    parts = datasets.load(dataset, settings.data_dir).parts
-    if split not in parts:
-        message = f"{dataset} has no {split} part; it has: {', '.join(parts)}."
-        raise CommandError(message)
-    streams = parts[split]
+    streams = part(settings, dataset, str(split))
     check_fit(loaded, streams)
     if split is not Split.TEST:
         note(f"The {split} part was seen while the detector was made: these figures flatter it.")
@@ -75,8 +75,12 @@ def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             for row in rows:
                 file.write(msgspec.json.encode(row) + b"\n")
         draft.replace(path)
+    except OSError as error:
+        message = f"{path} cannot be written ({error.strerror}); choose another --out."
+        raise CommandError(message) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _print(document: dict[str, Any]) -> None:

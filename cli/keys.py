@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.errors import CommandError
-from cli.output import JsonOption, emit, note, print_rows
-from cli.settings import Settings
+from cli.output import JsonOption, emit, note, print_rows, say
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
+    from cli.settings import Settings
     from store.keys import Key
     from store.session import Transact
 
@@ -49,15 +49,16 @@ def create(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key and show it once."""
+    """Make a key and show it once: the key alone on stdout, all else on stderr."""
     unknown = sorted(set(scope) - set(_SCOPES))
     if unknown:
         message = f"{unknown[0]!r} is none of {', '.join(_SCOPES)}"
-        raise typer.BadParameter(message)
+        raise typer.BadParameter(message, param_hint="--scope")
     if not 1 <= len(name.strip()) <= 128 or not name.isprintable():
         message = "a name has 1 to 128 printable characters"
-        raise typer.BadParameter(message)
+        raise typer.BadParameter(message, param_hint="--name")
     from api.secret_files import load_pepper
+    from cli.settings import Settings
     from store.keys import Scope, create
     from store.session import writing
 
@@ -74,15 +75,13 @@ def create(
             now=now,
             expires_at=None if expires_days is None else now + timedelta(days=expires_days),
         )
-    document = {"key": issued.plaintext} | _shown(issued.key, now)
-    emit(document, as_json)
-    if not as_json:
-        note("The key is shown only this once.")
+        _show(issued.plaintext, issued.key, now, as_json)  # a key that nobody saw is not made
 
 
 @keys.command(name="list")
 def list_keys(as_json: JsonOption = False) -> None:
     """List all keys, revoked and expired ones too; never their secrets."""
+    from cli.settings import Settings
     from store.keys import listed
 
     with _store(Settings()).connect() as connection:
@@ -96,12 +95,13 @@ def revoke(
     as_json: JsonOption = False,
 ) -> None:
     """Revoke the key with this PREFIX, for good and at once."""
+    from cli.settings import Settings
     from store.keys import revoke
     from store.session import writing
 
     if not (prefix.isascii() and prefix.isalnum()):
         message = "a prefix is the part between `tocsin_` and the next `_`"
-        raise typer.BadParameter(message)
+        raise typer.BadParameter(message, param_hint="PREFIX")
     with writing(_store(Settings())) as connection:
         found = revoke(connection, prefix, datetime.now(tz=UTC))
     if not found:
@@ -113,16 +113,28 @@ def revoke(
 def _store(settings: Settings) -> Engine:
     from store.session import connect, require_schema
 
-    engine = connect(settings.resolved_store_url())
+    engine = connect(settings.resolved_store_url(), create=False)
     require_schema(engine)
     return engine
+
+
+def _show(plaintext: str, key: Key, now: datetime, as_json: bool) -> None:
+    """Print the key on a line of its own: a table might cut it, and there is no second look."""
+    shown = _shown(key, now)
+    if as_json:
+        emit({"key": plaintext} | shown, as_json)
+        return
+    note("The key, shown only this once:")
+    say(plaintext)
+    for name in ("prefix", "name", "scopes", "expires_at"):
+        note(f"{name}: {_cell(shown[name]) or 'never'}")
 
 
 def _shown(key: Key, now: datetime) -> dict[str, Any]:
     return {
         "prefix": key.prefix,
         "name": key.name,
-        "scopes": sorted(key.scopes),
+        "scopes": sorted(str(scope) for scope in key.scopes),
         "status": key.refusal(now) or "active",
         "created_at": key.created_at,
         "expires_at": key.expires_at,

@@ -8,13 +8,19 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-from cli.errors import is_ours
+from cli.errors import ROOMS, is_ours
 
 SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "pepper")
+OURS = ("tocsin", *ROOMS)
+"""Loggers that the level counts for, with those below them."""
 
 
 def configure(level: str) -> None:
-    """Send structlog and the standard library's logs through the same lines."""
+    """Send structlog and the standard library's logs through the same lines.
+
+    `level` counts for our own loggers. Libraries write from WARNING on, whatever it is: below
+    that they quote what they read and send (aiokafka: whole answers of the broker).
+    """
     import structlog
 
     shared: list[Any] = [
@@ -40,9 +46,17 @@ def configure(level: str) -> None:
             ],
         )
     )
+    handler.addFilter(_may_be_shown)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(logging.WARNING)
+    for name in OURS:
+        logging.getLogger(name).setLevel(level.upper())
+
+
+def _may_be_shown(record: logging.LogRecord) -> bool:
+    """Hold back a library's remarks, even of a logger that has set a level for itself."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in OURS
 
 
 def without_values(

@@ -6,9 +6,10 @@ Heavy imports (torch, faust, sqlalchemy, ...) stand inside the commands that use
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import Any
+from pathlib import Path
 
 import typer
 
@@ -28,7 +29,8 @@ from cli import (
     up,
     worker,
 )
-from cli.errors import is_ours
+from cli.blame import exit_code, explanation
+from cli.output import note
 
 app = typer.Typer(
     name="tocsin",
@@ -56,36 +58,32 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; errors that are meant for people are shown as one message.
+    """Run the command line; what goes wrong is shown as one message, see `cli.blame`.
 
     An exception class that lives in a room's ``errors`` module is written for the person at the
-    keyboard: what was got, what was wanted, what to do. Any other is a fault of ours.
+    keyboard: what was got, what was wanted, what to do.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None if it is closed
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Exception as error:
         if os.environ.get("TOCSIN_DEBUG"):
             raise
-        typer.echo(f"error: {_message(error)}", err=True)
-        sys.exit(1)
+        note(f"error: {explanation(error)}")
+        _give_up_on_full_stdout()
+        sys.exit(exit_code(error))
 
 
-def _message(error: Exception) -> str:
-    if any(is_ours(kind) for kind in type(error).__mro__):
-        return str(error)
-    if type(error).__name__ == "ValidationError" and getattr(error, "title", "") == "Settings":
-        return _refused_settings(error)
-    advice = "This may be a fault of ours: run it again with `tocsin --debug ...`."
-    return f"{type(error).__name__}: {error}\n{advice}"
-
-
-def _refused_settings(error: Any) -> str:  # noqa: ANN401  # pydantic is not imported for this
-    """Name the variables that cannot be used, and why; not their values."""
-    lines = [
-        f"TOCSIN_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
-        for fault in error.errors(include_input=False, include_url=False)
-    ]
-    return "\n".join(["the environment holds settings that cannot be used:", *lines])
+def _give_up_on_full_stdout() -> None:
+    """Drop what stdout did not take: Python would try again at the end, and complain."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

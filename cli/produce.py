@@ -15,9 +15,10 @@ import typer
 from cli import kafka
 from cli.errors import CommandError
 from cli.output import JsonOption, emit, note, progress
-from cli.settings import Settings
+from cli.recorded import part
 
 if TYPE_CHECKING:
+    from cli.settings import Settings
     from streams.produce import BadLine, Keyed
 
 LINES = {".jsonl", ".ndjson", ".json"}
@@ -49,6 +50,7 @@ def produce(
 
     Lines that are no records are not sent; they are reported by number, and the exit code is 1.
     """
+    from cli.settings import Settings
     from streams.produce import TopicProducer, paced
 
     settings = Settings()
@@ -100,17 +102,12 @@ def _records(
         with _lines(source) as lines:
             yield from_lines(lines, detector=detector, raw=raw), None
         return
-    from detectors import datasets
     from streams.replay import events
 
     if detector is None:
         message = "a recorded set needs --detector: whom its records are for."
         raise CommandError(message)
-    parts = datasets.load(source, settings.data_dir).parts
-    if split not in parts:
-        message = f"{source} has no part {split!r}; it has {', '.join(sorted(parts))}."
-        raise CommandError(message)
-    streams = parts[split]
+    streams = part(settings, source, split)
     played = events(streams, detector, seed=seed, concurrent=concurrent)
     yield (from_event(event) for event in played), int(streams.lengths.sum())
 

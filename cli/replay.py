@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.decision_pages import RestPages
 from cli.errors import CommandError
-from cli.output import JsonOption, emit, progress
+from cli.output import JsonOption, emit, print_mapping, progress
+from cli.recorded import part
+from cli.rest import Rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cli.rest import Rest
     from cli.settings import Settings
     from detectors.scoring import StreamSet
     from streams.records import Event
@@ -52,7 +53,8 @@ def replay(
     from streams.replay import events
 
     settings = Settings()
-    streams = recorded(settings, dataset, split, limit)
+    rest = None if to is None else Rest(to, "--to")
+    streams = part(settings, dataset, split, limit)
     began = time.monotonic()
     if engine:
         sent, decisions = _through_engine(settings, detector, streams)
@@ -63,26 +65,17 @@ def replay(
         played = events(streams, name, seed=seed, concurrent=concurrent)
         rate = None if speed is None else speed * min(concurrent, len(streams))
         total = int(streams.lengths.sum())
-        if to is not None:
-            sent, decisions = _to_service(to, played, total, rate, name, streams)
+        if rest is not None:
+            sent, decisions = _to_service(rest, played, total, rate, name, streams)
         else:
             sent, decisions = _to_topic(str(kafka), settings.topic, played, total, rate), None
     seconds = round(time.monotonic() - began, 3)
-    emit({"events": sent, "seconds": seconds, "decisions": decisions}, as_json)
+    emit({"events": sent, "seconds": seconds, "decisions": decisions}, as_json, table=_table)
 
 
-def recorded(settings: Settings, dataset: str, split: str, limit: int | None) -> StreamSet:
-    """Return one part of a data set, or its first `limit` streams."""
-    import numpy as np
-
-    from detectors import datasets
-
-    parts = datasets.load(dataset, settings.data_dir).parts
-    if split not in parts:
-        message = f"{dataset} has no part {split!r}; it has {', '.join(sorted(parts))}."
-        raise CommandError(message)
-    streams = parts[split]
-    return streams if limit is None else streams.subset(np.arange(min(limit, len(streams))))
+def _table(document: dict[str, Any]) -> None:
+    counted = "not counted" if document["decisions"] is None else document["decisions"]
+    print_mapping({**document, "decisions": counted})
 
 
 def _through_engine(settings: Settings, detector: str, streams: StreamSet) -> tuple[int, int]:
@@ -109,7 +102,7 @@ def _to_topic(
 
 
 def _to_service(
-    url: str,
+    rest: Rest,
     played: Iterator[Event],
     total: int,
     rate: float | None,
@@ -117,13 +110,10 @@ def _to_service(
     streams: StreamSet,
 ) -> tuple[int, int]:
     """Post the events, then wait for the decisions; return the number of both."""
-    from cli.rest import Rest
-
-    rest = Rest(url)
     size = BATCH if rate is None else max(1, min(BATCH, round(rate / 5)))
     with progress("replay", total) as advance:
         sent = _post(rest, played, size, rate, advance)
-    return sent, _await_decisions(url, name, streams)
+    return sent, _await_decisions(rest, name, streams)
 
 
 def _post(
@@ -138,7 +128,7 @@ def _post(
     sent, began = 0, time.monotonic()
     while batch := list(islice(played, size)):
         answer = rest.post("/v1/events", b'{"events":[' + b",".join(map(encode, batch)) + b"]}")
-        refused = [item for item in answer["results"] if item["status"] != "accepted"]
+        refused = _refused(rest, answer)
         if refused:
             message = f"{len(refused)} of {len(batch)} events were not taken: {refused[0]}"
             raise CommandError(message)
@@ -149,10 +139,18 @@ def _post(
     return sent
 
 
-def _await_decisions(url: str, name: str, streams: StreamSet) -> int:
+def _refused(rest: Rest, answer: dict[str, Any]) -> list[dict[str, Any]]:
+    try:
+        return [item for item in answer["results"] if item["status"] != "accepted"]
+    except (KeyError, TypeError) as error:
+        trouble = "its answer to events has no results"
+        raise rest.not_tocsin(trouble) from error
+
+
+def _await_decisions(rest: Rest, name: str, streams: StreamSet) -> int:
     """Return how many of the streams have a decision, once all have or nothing more comes."""
     wanted = {streams.stream_id(i) for i in range(len(streams))}
-    pages, deadline = RestPages(url), time.monotonic() + SETTLE_S
+    pages, deadline = RestPages(rest), time.monotonic() + SETTLE_S
     while True:
         decided = wanted & {row["stream_id"] for row in pages.read({"detector": name}, None)}
         if len(decided) == len(wanted) or time.monotonic() > deadline:

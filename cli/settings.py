@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cli.errors import CommandError
 
 
 class Settings(BaseSettings):
@@ -33,11 +35,13 @@ class Settings(BaseSettings):
     """Key under which API keys are hashed; default: ``pepper`` below `state_dir`, made there."""
     admin_key_file: Path | None = None
     """Where the first admin key is written, mode 0600, besides being printed once."""
+    api_key_file: Path | None = None
+    """Key that commands show to a remote API."""
     kafka_servers: str | None = None
     """Bootstrap servers, ``host:port,host:port``."""
-    topic: str = "tocsin.events"
-    decisions_topic: str = "tocsin.decisions"
-    group: str = "tocsin"
+    topic: str = Field(default="tocsin.events", min_length=1)
+    decisions_topic: str = Field(default="tocsin.decisions", min_length=1)
+    group: str = Field(default="tocsin", min_length=1)
     """Kafka group id of the workers; names the ledger rows too."""
     session_timeout_s: int = Field(default=30, ge=6, le=300)
     host: str = "127.0.0.1"
@@ -49,9 +53,19 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _no_password(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
         from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
 
-        if url is not None and make_url(url).password is not None:
+        try:
+            password = make_url(url).password
+        except (ArgumentError, ValueError):  # whose text may quote a password
+            message = (
+                "it is not of the form postgresql://USER@HOST:PORT/DATABASE or sqlite:///FILE"
+            )
+            raise ValueError(message) from None
+        if password is not None:
             message = (
                 "TOCSIN_STORE_URL holds a password; leave it out and name a file that holds it "
                 "in TOCSIN_STORE_PASSWORD_FILE"
@@ -59,15 +73,29 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return url
 
+    @field_validator("decisions_topic")
+    @classmethod
+    def _another_topic(cls, decisions_topic: str, others: ValidationInfo) -> str:
+        if decisions_topic == others.data.get("topic"):
+            message = "decisions would be read as events: TOCSIN_TOPIC names the same topic"
+            raise ValueError(message)
+        return decisions_topic
+
     def resolved_store_url(self) -> str:
-        """Return the URL to connect to, with the password read from its file."""
+        """Return the URL to connect to, with the password read from its file.
+
+        Raises
+        ------
+        CommandError
+            If that file cannot be read.
+        """
         from sqlalchemy.engine import make_url
 
         if self.store_url is None:
             return f"sqlite:///{(self.state_dir / 'tocsin.sqlite').resolve()}"
         url = make_url(self.store_url)
         if self.store_password_file is not None:
-            url = url.set(password=self.store_password_file.read_text().strip())
+            url = url.set(password=_read_secret(self.store_password_file))
         return url.render_as_string(hide_password=False)
 
     def resolved_registry(self) -> Path:
@@ -77,3 +105,12 @@ class Settings(BaseSettings):
     def resolved_pepper_file(self) -> Path:
         """Return the file with the key under which API keys are hashed."""
         return self.pepper_file or self.state_dir / "pepper"
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeError) as error:
+        trouble = getattr(error, "strerror", None) or type(error).__name__
+        message = f"TOCSIN_STORE_PASSWORD_FILE names {path}, which cannot be read: {trouble}"
+        raise CommandError(message) from error

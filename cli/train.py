@@ -83,18 +83,17 @@ def train(
         {"kind": model, "seed": seed},
         {"alpha": alpha, "delta": delta, "control": control, "mode": mode, "late": late},
     )
-    report, where = _run(chosen, out)
-    note(f"written: {where}")
-    emit({**report, "folder": where}, as_json, table=_print)
+    emit(_run(chosen, out), as_json, table=_print)
 
 
-def _run(config: DetectorConfig, out: Path | None) -> tuple[dict[str, Any], str]:
-    """Train and store; return the report and where the detector is."""
+def _run(config: DetectorConfig, out: Path | None) -> dict[str, Any]:
+    """Train and store; return the report on what is stored."""
     from datetime import UTC, datetime
 
     from cli.errors import CommandError
     from cli.settings import Settings
-    from detectors import artefact, datasets
+    from detectors import datasets
+    from detectors.train import report
     from detectors.train import train as run_training
     from streams.scoring import score
 
@@ -106,19 +105,31 @@ def _run(config: DetectorConfig, out: Path | None) -> tuple[dict[str, Any], str]
         config, datasets.load(config.dataset, settings.data_dir), score,
         made_on=datetime.now(tz=UTC).date().isoformat(), progress=progress,
     )  # fmt: skip
+    stored, folder = _store(run.detector, out, settings.resolved_registry())
+    if stored is run.detector:
+        note(f"written: {folder}")
+    else:
+        note(
+            f"{folder} was there already and holds this very version: its card and certificate "
+            f"stay, those of {stored.card['made_on']}, and are what is reported here."
+        )
     if out is None:
-        return run.report(), _publish(run.detector, settings.resolved_registry())
-    if out.is_dir():
-        out.rmdir()
-    artefact.save(run.detector, out)
-    return run.report(), str(out)
+        note(f"{stored.version} is now the active version of {stored.name}.")
+    return {**report(stored), "folder": str(folder)}
 
 
-def _publish(detector: Detector, root: Path) -> str:
+def _store(detector: Detector, out: Path | None, root: Path) -> tuple[Detector, Path]:
+    """Write into `out` or the registry below `root`; return what is there now, and where."""
+    from detectors import artefact
     from detectors.registry import Registry
 
-    entry = Registry(root).add(detector)
-    return f"{entry.folder} (now the active version of {entry.name})"
+    if out is None:
+        registry = Registry(root)
+        entry = registry.add(detector)
+        return detector if entry.written else registry.load(entry.reference), entry.folder
+    if out.is_dir():
+        out.rmdir()
+    return artefact.save(detector, out), out
 
 
 def _configure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,18 +11,12 @@ import typer
 from cli.output import note, progress
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
-
+    from cli.embedded import Embedded
     from cli.settings import Settings
     from streams.demo import Demo
-    from streams.ports import Ingest
 
 DEMO = "pendigits"
 DEMO_DATA = "pendigits-parts"
-SHOWN_IN_FULL = 3
-"""Decisions printed with their reasons before only their number is."""
-COUNT_EVERY = 500
-"""Decisions between two lines that say how many there are."""
 
 
 def up(
@@ -37,31 +31,39 @@ def up(
         float, typer.Option(min=0.01, max=1000, help="Steps a second of each replayed stream.")
     ] = 1.0,
     detector: Annotated[
-        list[str] | None, typer.Option(help="Detector to run: folder or name[@version].")
+        list[str] | None,
+        typer.Option(
+            help="Detector to run: folder or name[@version]. Without it, with --no-demo too: the "
+            "demo detector."
+        ),
     ] = None,
 ) -> None:
     """Run the embedded service: record log, engine, store and API in one process.
 
     The first start trains the demo detector on the bundled digits.
     """
+    from api import server
     from cli import logs
-    from cli.api import serve
-    from cli.embedded import embedded_service
+    from cli.embedded import embedded_service, locked_store
     from cli.settings import Settings
+    from cli.teller import Teller
 
     settings = Settings() if data_dir is None else Settings(state_dir=data_dir)
     logs.configure("warning" if settings.log_level == "info" else settings.log_level)
-    chosen = detector or [ensure_demo_detector(settings)]
-    with embedded_service(settings, chosen) as service:
-        player = demo_player(settings, service.ingest, speed) if demo else None
-        threading.Thread(target=tell, args=[service.engine], name="teller", daemon=True).start()
-        if player is not None:
-            player.start()
-        try:
-            serve(service.app, settings.host, settings.port if port is None else port)
-        finally:
-            if player is not None:
-                player.stop()
+    with ExitStack() as running:
+        stop = running.enter_context(server.orderly_stop())
+        engine = running.enter_context(locked_store(settings))
+        port = settings.port if port is None else port
+        listener = running.enter_context(server.listen(settings.host, port))
+        chosen = detector or [ensure_demo_detector(settings)]
+        service = running.enter_context(embedded_service(settings, engine, chosen))
+        player = demo_player(settings, service, speed) if demo else None
+        talking: list[Teller | Demo] = [Teller(engine), *([player] if player else [])]
+        for thread in talking:
+            thread.start()
+            running.callback(thread.stop)
+        note(f"listening on {server.address(settings.host, listener)}")
+        server.serve(service.app, listener, stop)
         if service.driver.failure:
             note(f"error: {service.driver.failure}; the log line before says why.")
             raise typer.Exit(code=1)
@@ -87,31 +89,18 @@ def ensure_demo_detector(settings: Settings) -> str:
     return DEMO
 
 
-def demo_player(settings: Settings, ingest: Ingest, speed: float) -> Demo:
-    """Return the replay of the bundled test streams."""
+def demo_player(settings: Settings, service: Embedded, speed: float) -> Demo | None:
+    """Return the replay of the bundled test streams, if the detector for them runs."""
+    if DEMO not in service.detectors:
+        note(f"No demo streams: they are for the detector {DEMO}, which does not run here.")
+        return None
     from detectors import datasets
     from streams.demo import Demo
 
     streams = datasets.load(DEMO_DATA).parts["test"]
     note(f"Replaying {len(streams)} recorded drawings as live streams (--no-demo: none).")
-    return Demo(streams, DEMO, ingest, settings.state_dir / "demo.json", speed=speed)
-
-
-def tell(engine: Engine) -> None:
-    """Print the first new decisions with their reasons, then their number now and then."""
-    from datetime import UTC, datetime
-
-    from cli.decision_pages import StorePages
-    from cli.decisions import cells, followed
-
-    since = {"since": datetime.now(tz=UTC)}
-    for nth, row in enumerate(followed(StorePages(engine), since, SHOWN_IN_FULL), start=1):
-        if nth <= SHOWN_IN_FULL:
-            note("decision: " + "  ".join(cells(row)))
-        if nth == SHOWN_IN_FULL:
-            note("See them all: `tocsin decisions --follow`, or GET /v1/decisions.")
-        if nth % COUNT_EVERY == 0:
-            note(f"{nth} decisions since the start.")
+    progress = settings.state_dir / "demo.json"
+    return Demo(streams, DEMO, service.ingest, progress, speed=speed)
 
 
 def register(app: typer.Typer) -> None:

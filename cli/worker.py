@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from streams.drivers.faust import Deliver, FaustSettings
+    from streams.drivers.topic_watch import TopicWatch
     from streams.roster import Roster
     from streams.topics import Topic
     from streams.worker import Worker
@@ -86,24 +87,41 @@ def serve(settings: Settings, references: Sequence[str], *, deliver: Deliver | N
         topic = topics.find(servers, settings.topic)
         topics.find(servers, settings.decisions_topic)
         roster = load_roster(settings, references)
-        work = _worker(settings, engine, roster, topic, running)
+        watch = _watch(settings, topic)
+        work = _worker(settings, engine, roster, topic, watch, running)
         beat = _enter(settings, engine, roster, running)
         announce(roster, engine, direct(engine), settings.group)  # not before the group takes it
-        return run(_driver_settings(settings, servers), work, beat=beat, deliver=deliver)
+        driver = _driver_settings(settings, servers)
+        return run(driver, work, beat=beat, watch=watch, deliver=deliver)
+
+
+def _watch(settings: Settings, topic: Topic) -> TopicWatch:
+    from streams.drivers.topic_watch import Life, TopicWatch, asking
+
+    known = Life(topic.topic_id, topic.n_partitions)
+    return TopicWatch(
+        settings.group, topic.name, known, asking(kafka.servers(settings), topic.name)
+    )
 
 
 def _worker(
-    settings: Settings, engine: Engine, roster: Roster, topic: Topic, running: ExitStack
+    settings: Settings,
+    engine: Engine,
+    roster: Roster,
+    topic: Topic,
+    watch: TopicWatch,
+    running: ExitStack,
 ) -> Worker:
     from store.ledger import SqlLedger
     from streams.drivers.kafka_fetch import KafkaFetcher
+    from streams.drivers.topic_watch import WatchedLedger
     from streams.worker import Worker
 
     ledger = SqlLedger(engine, settings.group, topic.name, topic.topic_id, topic.n_partitions)
     fetcher = running.enter_context(KafkaFetcher(kafka.servers(settings), topic.name))
     return Worker(
         roster,
-        ledger.open(),
+        WatchedLedger(ledger.open(), watch),
         fetcher,
         topic_id=topic.topic_id,
         session_ticks=settings.session_timeout_s,

@@ -16,7 +16,8 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from store.session import store_errors, writing
+from migrations.errors import NewerSchemaError
+from store.session import place, store_errors, writing
 from store.tables import Base
 
 if TYPE_CHECKING:
@@ -45,13 +46,24 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema up to `revision`, in one transaction; does nothing if it is there.
 
     Several processes may do so at once: the second waits and then finds nothing to do.
+
+    Raises
+    ------
+    NewerSchemaError
+        The database is of a revision that this code does not know; nothing was changed.
     """
     script = _script()
     _run(engine, lambda found, _context: script._upgrade_revs(revision, found))  # noqa: SLF001
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Take the schema back to `revision` (``base``: nothing left), with what its tables hold."""
+    """Take the schema back to `revision` (``base``: nothing left), with what its tables hold.
+
+    Raises
+    ------
+    NewerSchemaError
+        As `upgrade`.
+    """
     script = _script()
     _run(engine, lambda found, _context: script._downgrade_revs(revision, found))  # noqa: SLF001
 
@@ -93,7 +105,16 @@ def _run_on_sqlite(engine: Engine, steps: Callable[[Any, Any], Any]) -> None:
 
 
 def _run_steps(connection: Connection, steps: Callable[[Any, Any], Any]) -> None:
-    with EnvironmentContext(Config(), _script(), fn=steps) as environment:
+    script = _script()
+    known = {revision.revision for revision in script.walk_revisions()}
+
+    def checked(found: tuple[str, ...], context: object) -> Any:  # noqa: ANN401  # Alembic's own
+        # Within the lock: another process may have upgraded while this one waited.
+        if strangers := set(found) - known:
+            raise NewerSchemaError(place(connection.engine), min(strangers), head())
+        return steps(found, context)
+
+    with EnvironmentContext(Config(), script, fn=checked) as environment:
         environment.configure(
             connection=connection, target_metadata=Base.metadata, render_as_batch=True
         )

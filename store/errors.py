@@ -3,6 +3,8 @@
 * StoreError
   - StoreUrlError             the URL names no database we can use
   - StoreUnavailableError     the database cannot be reached, or was lost on the way
+    . NoStoreError            there is no SQLite store where one is looked for
+    . NotAStoreError          the file is no SQLite database, or a damaged one
   - SchemaError               the tables are missing or of another revision
   - ProcessLockedError        another process holds this SQLite store
   - TopicChangedError         a topic was re-created, or has another number of partitions
@@ -12,6 +14,7 @@
   - NaiveInstantError         a time without a zone
   - OtherDetectorsError       a live worker of the group runs other detectors
   - WriterClosedError         the writer thread has ended
+  - PepperMismatchError       the keys in the store were made under another pepper
 """
 
 from __future__ import annotations
@@ -50,6 +53,28 @@ class StoreUnavailableError(StoreError):
             f"The database at {where} does not answer: {trouble}. "
             "Check that it runs, that host, port, database and user are right, that this machine "
             "may reach it and that its disk is not full; then try again."
+        )
+
+
+class NoStoreError(StoreUnavailableError):
+    """There is no SQLite store where one is looked for, and none was to be made."""
+
+    def __init__(self, path: Path) -> None:
+        StoreError.__init__(
+            self,
+            f"There is no store at {path}; `tocsin up` or `tocsin db upgrade` makes one. If it "
+            "should be there, check TOCSIN_STORE_URL and TOCSIN_STATE_DIR.",
+        )
+
+
+class NotAStoreError(StoreUnavailableError):
+    """The file is no SQLite database, or a damaged one."""
+
+    def __init__(self, path: str, trouble: str) -> None:
+        StoreError.__init__(
+            self,
+            f"{path} cannot be used as a store: {trouble}. Let TOCSIN_STORE_URL name an SQLite "
+            "database; if this is one, it is damaged: restore it from a backup.",
         )
 
 
@@ -160,4 +185,17 @@ class WriterClosedError(StoreError):
     def __init__(self) -> None:
         super().__init__(
             "The store is closing and takes no more writes; try again after a restart."
+        )
+
+
+class PepperMismatchError(StoreError):
+    """The keys in the store were made under another pepper."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The pepper is not the one under which the API keys in this store were made: none of "
+            "them would be known, and a new one would not be known elsewhere. Let "
+            "TOCSIN_PEPPER_FILE (or TOCSIN_STATE_DIR) name the file that the other processes use. "
+            "If that one is lost, revoke every key with `tocsin keys revoke`; the new pepper then "
+            "counts."
         )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, insert, or_, select, text, update
 
+from store.pepper import check_pepper
 from store.tables import ApiKeyRow
 
 if TYPE_CHECKING:
@@ -101,7 +102,11 @@ def create(
     now: datetime,
     expires_at: datetime | None = None,
 ) -> IssuedKey:
-    """Make and store a key; the only moment at which its secret is known."""
+    """Make and store a key; the only moment at which its secret is known.
+
+    Raises PepperMismatchError if the keys that there are were made under another pepper.
+    """
+    check_pepper(connection, pepper)
     prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(_PREFIX_LENGTH))
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     key = Key(prefix, name, frozenset(scopes), now, expires_at, None, None)
@@ -178,12 +183,18 @@ def ensure_admin(
     keep
         Called with the plaintext before the key is committed, to put it into a file. If it
         raises, no key was made, and the next start tries again: none is lost.
+
+    Raises
+    ------
+    PepperMismatchError
+        If the keys that there are were made under another pepper.
     """
 
     def job(connection: Connection) -> IssuedKey | None:
         if connection.dialect.name == "postgresql":  # on SQLite a transaction that writes is alone
             lock = text("SELECT pg_advisory_xact_lock(:number)")
             connection.execute(lock, {"number": _ADMIN_LOCK})
+        check_pepper(connection, pepper)
         if any(Scope.ADMIN in key.scopes for key in listed(connection)):
             return None
         issued = create(

@@ -39,7 +39,8 @@ class Ledger(Protocol):
         Raises
         ------
         TopicChangedError
-            If the ledger knows the topic under another id or number of partitions.
+            If the ledger knows the topic under another id or number of partitions, or one of
+            `partitions` is not among them (nothing is claimed then).
         StoreUnavailableError
             If the database was lost; some of the partitions may be claimed. Claim again.
         """
@@ -147,6 +148,7 @@ class SqlLedger:
 
     def claim(self, partitions: Sequence[int]) -> dict[int, Claim]:
         """Become the owner; see `Ledger.claim`."""
+        self._refuse_unknown(partitions)
         return {partition: self._claim(partition) for partition in partitions}
 
     def load(self, partition: int, keys: Sequence[StateKey]) -> dict[StateKey, StateRow]:
@@ -183,6 +185,14 @@ class SqlLedger:
             self.open()
             raise AssertionError  # rows of a topic do not change their topic
         return claim
+
+    def _refuse_unknown(self, partitions: Sequence[int]) -> None:
+        """Refuse partitions that the topic did not have: it has grown meanwhile."""
+        topic = self.topic
+        least = max(partitions, default=-1) + 1
+        if least > topic.n_partitions:
+            known, now = (topic.topic_id, topic.n_partitions), (topic.topic_id, least)
+            raise TopicChangedError(topic.group, topic.topic, known, now)
 
     def _refuse_stranger(self, connection: Connection) -> None:
         stored = connection.execute(STRANGER, self.topic._asdict()).one_or_none()

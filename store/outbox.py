@@ -77,6 +77,11 @@ class Outbox:
             )
             self._transact(lambda connection: connection.execute(statement).rowcount)
 
+    def clear(self) -> None:
+        """Forget all rows: nobody publishes the decisions of this group."""
+        statement = delete(OutboxRow).where(OutboxRow.group_id == self.group)
+        self._transact(lambda connection: connection.execute(statement).rowcount)
+
     def size(self) -> int:
         """Return how many decisions wait to be published."""
         query = select(func.count()).where(OutboxRow.group_id == self.group)

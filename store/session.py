@@ -20,7 +20,13 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from store.errors import SchemaError, StoreUnavailableError, StoreUrlError
+from store.errors import (
+    NoStoreError,
+    NotAStoreError,
+    SchemaError,
+    StoreUnavailableError,
+    StoreUrlError,
+)
 from store.tables import REVISION
 
 if TYPE_CHECKING:
@@ -39,6 +45,7 @@ HIDE_PARAMETERS = True
 """Errors name the statement, not its values: those may be what people wrote, or a key's hash."""
 SQLITE_LEAST = (3, 35, 0)
 """First version with RETURNING."""
+_NO_DATABASE = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 
 
 class Transact(Protocol):
@@ -52,21 +59,25 @@ class Transact(Protocol):
         ...
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, *, create: bool = True) -> Engine:
     """Return an engine for PostgreSQL (psycopg 3) or SQLite, after one successful round trip.
 
-    An SQLite file and its folder are made if need be, readable by their owner only. The schema is
-    not looked at: see `require_schema`.
+    An SQLite file and its folder are made if need be, readable by their owner only; with
+    `create` false they must be there, and an empty file stays empty. The schema is not looked at:
+    see `require_schema`.
 
     Raises
     ------
     StoreUrlError
         If the URL is not one of PostgreSQL or of an SQLite file.
     StoreUnavailableError
-        If the database does not answer; the message never holds the password.
+        If the database does not answer; the message never holds the password. NoStoreError if
+        there is no SQLite file and none may be made, NotAStoreError if the file is no database.
     """
     parsed = _parse(url)
-    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+    engine = (
+        _sqlite(parsed, create) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+    )
     with store_errors(engine), engine.connect() as connection:
         connection.execute(text("SELECT 1"))
     return engine
@@ -152,6 +163,8 @@ def store_errors(engine: Engine) -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise unavailable(engine, error) from error
+        if getattr(error.orig, "sqlite_errorcode", None) in _NO_DATABASE:
+            raise NotAStoreError(place(engine), str(error.orig)) from error
         raise
 
 
@@ -217,16 +230,21 @@ def _postgresql(url: URL) -> Engine:
     )
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, create: bool) -> Engine:
     path = Path(str(url.database))
     engine = create_engine(url, json_serializer=_to_json, hide_parameters=HIDE_PARAMETERS)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if create:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # the write-ahead files that SQLite puts beside it get the same mode
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))
+    except FileNotFoundError as error:
+        raise NoStoreError(path) from error
     except OSError as error:
         raise StoreUnavailableError(str(path), error.strerror or str(error)) from error
     event.listen(engine, "connect", _set_up_sqlite)
+    if create:
+        event.listen(engine, "connect", _write_ahead)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -235,11 +253,15 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we begin transactions ourselves, see _begin_sqlite
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_S * 1000}",
-        "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:
+    # kept in the file, so said only by whoever may make it: it would write into an empty one
+    connection.execute("PRAGMA journal_mode = WAL").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -239,6 +239,17 @@ class DetectorVersionRow(Base):
     registered_at: Mapped[datetime] = mapped_column(Instant)
 
 
+class PepperMarkRow(Base):
+    """By what the pepper of the API keys is known again; one row."""
+
+    __tablename__ = "pepper_marks"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    mark: Mapped[bytes] = mapped_column(LargeBinary(32))
+    """HMAC-SHA-256 of a constant under the pepper."""
+
+
 class ApiKeyRow(Base):
     """An API key, as a keyed hash: the secret itself is shown once and never stored."""
 

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from api import cursors
 from api.auth import needs
+from api.fields import Cursor, Limit, Name
 from api.problems import Problem
-from api.schemas import Cursor, DeadLetterList, DeadLetterOut, Limit, Name
+from api.query import Unrepeated
+from api.schemas import DeadLetterList, DeadLetterOut
 from api.services import ServicesDep
 from api.sessions import SessionDep
 from store import dead_letters
@@ -18,7 +20,7 @@ from store.keys import Scope
 from streams.records import Reason
 
 router = APIRouter(
-    prefix="/v1/dead-letters", tags=["operation"], dependencies=[needs(Scope.ADMIN)]
+    prefix="/v1/dead-letters", tags=["operation"], dependencies=[needs(Scope.ADMIN), Unrepeated]
 )
 
 

@@ -12,16 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from api import cursors
 from api.auth import needs
 from api.errors import Refused
+from api.fields import Cursor, Limit, Moment, Name
 from api.problems import Kind, Problem
+from api.query import Unrepeated
 from api.schemas import (
-    Cursor,
     DecisionDetail,
     DecisionList,
     DecisionOut,
     ExplanationOut,
-    Limit,
-    Moment,
-    Name,
     OutcomeOut,
     PointOut,
 )
@@ -33,7 +31,9 @@ from store.keys import Scope
 from store.tables import DetectorVersionRow
 
 router = APIRouter(
-    prefix="/v1/decisions", tags=["decisions"], dependencies=[needs(Scope.DECISIONS_READ)]
+    prefix="/v1/decisions",
+    tags=["decisions"],
+    dependencies=[needs(Scope.DECISIONS_READ), Unrepeated],
 )
 _FOR_RECOUNT = ("screening_indices", "grid")
 """Long lists; `GET /v1/detectors/{name}/{version}` has the certificate whole."""

@@ -7,8 +7,9 @@ from pydantic import JsonValue
 
 from api.auth import needs
 from api.errors import Refused
+from api.fields import Name
 from api.problems import Kind, Problem
-from api.schemas import DetectorDetail, DetectorList, DetectorOut, Name
+from api.schemas import DetectorDetail, DetectorList, DetectorOut
 from api.sessions import SessionDep
 from store import detectors
 from store.keys import Scope

@@ -63,6 +63,7 @@ def _metrics(request: Request) -> RequestMetrics:
     openapi_extra=_BODY,
     responses={
         400: {"model": Problem, "description": "The body is not JSON."},
+        408: {"model": Problem, "description": "The body came too slowly."},
         413: {"model": Problem, "description": "Too many bytes or events."},
         415: {"model": Problem, "description": "The body is not `application/json`."},
     },

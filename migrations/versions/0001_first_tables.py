@@ -34,6 +34,7 @@ CREATED = (
     "log_partitions",
     "log_records",
     "detector_versions",
+    "pepper_marks",
     "api_keys",
 )
 
@@ -205,6 +206,13 @@ def _service() -> None:
         sa.Column("certificate", JSON, nullable=False),
         sa.Column("registered_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("name", "version"),
+    )
+    op.create_table(
+        "pepper_marks",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("mark", sa.LargeBinary(32), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.CheckConstraint("id = 1", name="one_row"),
     )
     op.create_table(
         "api_keys",

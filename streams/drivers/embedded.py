@@ -75,12 +75,21 @@ class EmbeddedDriver:
 
     A store that does not answer is asked again, for ever; any other error ends the thread, and
     `failure` says so: going on could skip a record.
+
+    Parameters
+    ----------
+    worker, log
+        Who processes, and what.
+    tidy
+        Called now and then, when old records are deleted too.
     """
 
-    def __init__(self, worker: Worker, log: RecordLog) -> None:
+    def __init__(
+        self, worker: Worker, log: RecordLog, tidy: Callable[[], None] = lambda: None
+    ) -> None:
         self.worker = worker
         self.failure: str | None = None
-        self._log = log
+        self._log, self._tidy = log, tidy
         self._pruned: dict[int, int] = {}
         self._grown, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine")
@@ -130,4 +139,5 @@ class EmbeddedDriver:
     def _prune(self, partition: int, before: int) -> None:
         if before - self._pruned.get(partition, 0) >= PRUNE_EVERY:
             self._log.prune(partition, before)
+            self._tidy()
             self._pruned[partition] = before

@@ -114,6 +114,19 @@ def test_a_claim_raises_the_epoch_and_says_where_to_go_on(store):
     assert ledger.positions() == {0: Claim(1, 0), 3: Claim(2, 17)}
 
 
+@pytest.mark.parametrize("partitions", [[8], [0, 9]])
+def test_a_partition_that_the_topic_did_not_have_is_refused_with_advice(store, partitions):
+    ledger = store.ledger(n_partitions=8)
+    with pytest.raises(TopicChangedError, match="TOCSIN_GROUP") as refused:
+        ledger.claim(partitions)
+    assert (refused.value.stored, refused.value.now) == (
+        ("id-1", 8),
+        ("id-1", max(partitions) + 1),
+    )
+    assert ledger.positions() == {}
+    assert ledger.claim([7]) == {7: Claim(1, 0)}
+
+
 def test_whoever_lost_the_partition_writes_nothing_at_all(store):
     zombie, owner = store.ledger(), store.ledger()
     zombie.claim([0])

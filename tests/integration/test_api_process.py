@@ -62,7 +62,7 @@ def port(environment):
     finally:
         process.send_signal(signal.SIGTERM)
         process.stderr.close()
-        assert process.wait(15) in {0, -signal.SIGTERM}
+        assert process.wait(15) == 0
 
 
 def ask(port, method, path, key=None, body=None):
@@ -149,3 +149,64 @@ def test_an_sqlite_store_is_refused_with_advice(environment, tmp_path):
     assert process.returncode != 0
     assert "Use `tocsin up`" in errors
     assert not (tmp_path / "x.sqlite").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_service_with_exit_code_0(environment, number):
+    process = start(environment)
+    port_of(process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=15)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_logs_are_json_lines_without_what_libraries_remark(environment):
+    process = start(environment | {"TOCSIN_LOG_LEVEL": "debug"})
+    with socket.create_connection(("127.0.0.1", port_of(process)), timeout=10) as connection:
+        connection.sendall(b"\x00\x01\r\n\r\n")
+        connection.makefile("rb").read()
+    process.terminate()
+    _, errors = process.communicate(timeout=15)
+    (line,) = [json.loads(line) for line in errors.splitlines()]
+    assert (line["logger"], line["level"]) == ("uvicorn.error", "warning")
+
+
+def test_a_kafka_that_is_away_is_said_and_reads_are_served(environment, tmp_path):
+    process = start(environment | {"TOCSIN_KAFKA_SERVERS": "127.0.0.1:9"})
+    try:
+        said = ""
+        while not (line := process.stderr.readline()).startswith("listening"):
+            said += line
+        port = int(line.rsplit(":", 1)[1])
+        assert "127.0.0.1:9" in said
+        assert "events are refused" in said
+        key = (tmp_path / "admin.key").read_text().strip()
+        assert ask(port, "GET", "/v1/decisions", key)[0].status == 200
+        assert ask(port, "GET", "/readyz")[0].status == 503
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_another_pepper_is_refused_at_the_start(environment, tmp_path):
+    process = start(environment)
+    port_of(process)
+    process.terminate()
+    process.communicate(timeout=15)
+    (tmp_path / "pepper").unlink()
+    process = start(environment)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "TOCSIN_PEPPER_FILE" in errors
+
+
+def test_two_lengths_on_the_socket_close_the_connection(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(
+            b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n"
+        )
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1

@@ -138,3 +138,23 @@ def test_a_tampered_artefact_is_refused(pendigits, tmp_path):
     assert done.returncode == 1
     assert "thresholds.json" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_everything_in_order(pendigits, tmp_path, number):
+    folder = tmp_path / "state"
+    streams = datasets.load(DATA).parts["test"].subset(np.arange(40))
+    folder.mkdir(0o700)
+    service = Service(folder, pendigits.folder)
+    try:
+        for body in batches(streams, 500):
+            post(service, body)
+        settled(service, 1)
+        service.process.send_signal(number)
+        assert service.process.wait(20) == 0
+    finally:
+        service.end()
+    assert "Traceback" not in "".join(service.lines)
+    assert [path.name for path in folder.glob("tocsin.sqlite-*")] == []
+    for path in (folder, *folder.iterdir()):  # a detector's copy keeps its modes, in there
+        assert not path.stat().st_mode & 0o077, path

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from streams import topics
-from streams.drivers.kafka_fetch import RESTING_ROUNDS, KafkaFetcher
+from streams.drivers.kafka_fetch import FETCH_BYTES, RESTING_ROUNDS, KafkaFetcher
 from streams.errors import BrokerError, RecordsLostError, TopicError
 
 pytestmark = pytest.mark.kafka
@@ -127,6 +127,26 @@ def test_a_large_record_is_read_whole(broker, fetcher_on):
     broker.put(topic, [b"before", large, b"after"], **{"message.max.bytes": 3_000_000})
     rows = fetcher_on(topic).fetch(0, 0, 3, 10)
     assert [len(r.value) for r in rows] == [6, 2_500_000, 5]
+
+
+def test_a_fetch_of_large_records_is_bounded_by_bytes_and_the_next_goes_on(broker, fetcher_on):
+    topic = broker.topic(partitions=1, max_message_bytes=4_000_000)
+    size = 1_000_000
+    values = [b"%02d" % i + b"x" * size for i in range(40)]
+    broker.put(topic, values, **{"message.max.bytes": 3_000_000})
+    fetcher = fetcher_on(topic)
+    rows = fetcher.fetch(0, 0, 40, 5000)
+    assert FETCH_BYTES <= sum(len(r.value) for r in rows) <= FETCH_BYTES + size + 2
+    rest = drain(fetcher, 0, rows[-1].offset + 1, 40, 5000)
+    assert [r.value[:2] for r in [*rows, *rest]] == [v[:2] for v in values]
+
+
+def test_one_record_comes_however_large_it_is(broker, fetcher_on, monkeypatch):
+    monkeypatch.setattr("streams.drivers.kafka_fetch.FETCH_BYTES", 10)
+    topic = broker.topic(partitions=1)
+    broker.put(topic, [b"x" * 100, b"y" * 100, b"z"])
+    rows = drain(fetcher_on(topic), 0, 0, 3, 5000)
+    assert [r.value[:1] for r in rows] == [b"x", b"y", b"z"]
 
 
 def test_records_deleted_unread_are_said_loudly(broker, fetcher_on):

@@ -13,7 +13,7 @@ from store.ledger import SqlLedger
 from store.outbox import Outbox
 from store.rows import NewDecision, PartitionCommit
 from streams.errors import StreamError
-from streams.outbox import OutboxPublisher
+from streams.outbox import BATCH, ENDING_S, OutboxPublisher
 from tests.kafka_broker import new_broker
 
 pytestmark = pytest.mark.kafka
@@ -104,6 +104,41 @@ def test_the_thread_publishes_what_comes_and_gives_the_lease_back(broker, sqlite
             time.sleep(0.05)
     publisher.stop()
     assert publisher.published == 30
+    assert outbox.lease("the next", 15).take()
+
+
+def test_a_stop_publishes_all_that_waits_however_many_batches_that_is(
+    broker, sqlite_engine, outbox
+):
+    topic = broker.topic(partitions=1)
+    n = 2 * BATCH + 3
+    store_decisions(sqlite_engine, range(n))
+    publisher = OutboxPublisher(outbox, outbox.lease("me", 60), broker.servers, topic)
+    publisher.start()
+    publisher.stop(within_s=30)
+    assert publisher.published == n
+    assert outbox.size() == 0
+    assert outbox.lease("the next", 15).take()
+
+
+def test_a_stop_ends_in_the_time_allowed_and_leaves_the_rest_to_the_next(
+    broker, sqlite_engine, outbox, monkeypatch
+):
+    topic = broker.topic(partitions=1)
+    store_decisions(sqlite_engine, range(3 * BATCH))
+    publisher = OutboxPublisher(outbox, outbox.lease("me", 60), broker.servers, topic)
+    publish_some = publisher.publish_some
+
+    def slowly():
+        time.sleep(0.5)
+        return publish_some()
+
+    monkeypatch.setattr(publisher, "publish_some", slowly)
+    publisher.start()
+    began = time.monotonic()
+    publisher.stop(within_s=ENDING_S + 0.2)
+    assert time.monotonic() - began < ENDING_S + 0.2
+    assert BATCH <= outbox.size() <= 2 * BATCH
     assert outbox.lease("the next", 15).take()
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from store import workers
 from streams import topics
 from streams.codec import encode
+from streams.drivers.steady import OVERDUE_S
 from streams.errors import TopicError
 from streams.records import MAX_RECORD_BYTES, Event
 
@@ -127,6 +128,20 @@ def rows(engine, query):
 
 def n_rows(engine, table):
     return rows(engine, f"SELECT count(*) FROM {table}")[0][0]
+
+
+def make_anew(broker, topic):
+    """Delete a topic of two partitions, and create one under its name."""
+    with topics.admin(broker.servers) as client:
+        client.delete_topics([topic])
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            if topics.create(broker.servers, topic, partitions=2, replication=1):
+                return
+        except TopicError:
+            assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def listening_ports(pid):
@@ -311,15 +326,7 @@ def test_a_topic_made_anew_or_of_another_size_is_refused(
     with topics.admin(broker.servers) as client:
         client.create_partitions({topic: 3})
     grown_code, grown = worker().end()
-    with topics.admin(broker.servers) as client:
-        client.delete_topics([topic])
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            topics.create(broker.servers, topic, partitions=2, replication=1)
-            break
-        except TopicError:
-            time.sleep(0.2)
+    make_anew(broker, topic)
     anew_code, anew = worker().end()
     assert (grown_code, anew_code) == (1, 1)
     for output in (grown, anew):
@@ -335,3 +342,78 @@ def test_a_worker_that_waits_for_a_partition_is_not_ended_by_its_watchdog(worker
     time.sleep(3)
     assert all(one.process.poll() is None for one in crowd)
     assert all(one.stop() == 0 for one in crowd)
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+def test_a_topic_made_anew_under_a_running_worker_ends_it_before_it_decides_a_record_of_it(
+    broker, surroundings, worker, postgres_engine, asleep
+):
+    topic = surroundings["TOCSIN_TOPIC"]
+    broker.put(topic, [step(f"old{i}", 1, end=True) for i in range(10)])
+    running = worker()
+    running.wait_for(lambda: n_rows(postgres_engine, "decisions") == 10)
+    if asleep:  # it sees nothing of the change but a topic that has grown
+        running.process.send_signal(signal.SIGSTOP)
+    make_anew(broker, topic)
+    for partition in range(2):
+        broker.put(topic, [step(f"new{partition}-{i}", 1, end=True) for i in range(30)], partition)
+    running.process.send_signal(signal.SIGCONT)
+    code, output = running.end()
+    assert code == 1
+    assert '"worker_failed"' in output
+    assert "TOCSIN_GROUP" in output
+    found = {stream for (stream,) in rows(postgres_engine, "SELECT stream_id FROM decisions")}
+    assert found == {f"old{i}" for i in range(10)}
+    reached = rows(postgres_engine, "SELECT sum(next_offset) FROM partitions")
+    assert reached == [(10,)]
+
+
+def test_a_topic_deleted_under_its_workers_ends_them_all_with_advice(broker, surroundings, worker):
+    crowd = [worker() for _ in range(3)]  # of two partitions
+    for one in crowd:
+        one.wait_for(lambda one=one: one.lines("assigned"))
+    with topics.admin(broker.servers) as client:
+        client.delete_topics([surroundings["TOCSIN_TOPIC"]])
+    for code, output in [one.end() for one in crowd]:
+        assert code == 1
+        assert "TOCSIN_GROUP" in output
+
+
+def test_partitions_added_under_running_workers_end_them_all_even_the_one_without_work(
+    broker, surroundings, worker, postgres_engine
+):
+    crowd = [worker() for _ in range(3)]  # of two partitions
+    for one in crowd:
+        one.wait_for(lambda one=one: one.lines("assigned"))
+    with topics.admin(broker.servers) as client:
+        client.create_partitions({surroundings["TOCSIN_TOPIC"]: 3})
+    broker.put(surroundings["TOCSIN_TOPIC"], [step("s", 1, end=True)], 2)
+    for code, output in [one.end() for one in crowd]:
+        assert code == 1
+        assert "TOCSIN_GROUP" in output
+    assert n_rows(postgres_engine, "decisions") == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_wakes_after_a_roll_out_ends_and_neither_claims_nor_decides(
+    broker, surroundings, worker, postgres_engine
+):
+    topic, group = surroundings["TOCSIN_TOPIC"], surroundings["TOCSIN_GROUP"]
+    broker.put(topic, [step("before", 1, end=True)])
+    sleeper = worker()
+    sleeper.wait_for(lambda: n_rows(postgres_engine, "decisions") == 1)
+    sleeper.process.send_signal(signal.SIGSTOP)
+    began = time.monotonic()
+    # The new version finds the old one's row stale and takes it out, but has claimed nothing yet.
+    with postgres_engine.begin() as connection:
+        connection.execute(text("DELETE FROM workers"))
+    workers.register(postgres_engine, "new", group, "0" * 64, 300)
+    epochs = rows(postgres_engine, "SELECT epoch FROM partitions ORDER BY partition")
+    broker.put(topic, [step("after", 1, end=True)])
+    time.sleep(OVERDUE_S + 2 - (time.monotonic() - began))
+    sleeper.process.send_signal(signal.SIGCONT)
+    code, output = sleeper.end()
+    assert code == 1
+    assert "runs other detectors" in output
+    assert rows(postgres_engine, "SELECT epoch FROM partitions ORDER BY partition") == epochs
+    assert rows(postgres_engine, "SELECT stream_id FROM decisions") == [("before",)]

@@ -283,3 +283,28 @@ def test_dead_letters_show_where_and_why_but_never_what(api, get):
     assert second["next_cursor"] is None
     assert len(get("/v1/dead-letters", reason="schema").json()["dead_letters"]) == 2
     assert len(get("/v1/dead-letters", detector="pendigits").json()["dead_letters"]) == 3
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        "2026", "1795339800", "1795339800000", "-5", "2026-11-22", "2026-11-22T09:30:00",
+        "2026-11-22T09:30Z", "2026-11-22T09:30:00 01:00", "20261122T093000Z",
+        "\u0662026-11-22T09:30:00Z", "2026-13-22T09:30:00Z", "now",
+    ],
+)  # fmt: skip
+def test_a_time_that_is_not_of_rfc_3339_is_refused(get, since):
+    for name in ("since", "until"):
+        answer = get("/v1/decisions", **{name: since})
+        assert answer.status_code == 422, since
+        assert answer.json()["errors"][0]["location"] == f"query.{name}"
+
+
+@pytest.mark.parametrize("path", ["/v1/decisions", "/v1/dead-letters"])
+def test_a_parameter_given_twice_is_refused(get, api, path):
+    answer = get(path, detector=["a", "b"], limit=3)
+    assert answer.status_code == 422
+    (item,) = answer.json()["errors"]
+    assert (item["location"], item["reason"]) == ("query.detector", "repeated")
+    unknown = api.client.get(path, params={"detector": ["a", "b"]})
+    assert unknown.status_code == 401, "who may not ask is told nothing else"

@@ -19,6 +19,7 @@ def test_a_pepper_is_made_once_private_and_kept(tmp_path):
     first = load_pepper(path)
     assert len(first) == 64
     assert mode(path) == 0o600
+    assert mode(path.parent) == 0o700
     assert load_pepper(path) == first
     assert [entry.name for entry in path.parent.iterdir()] == ["pepper"]
 
@@ -29,7 +30,7 @@ def test_starts_at_once_all_read_the_same_pepper(tmp_path):
     assert len(peppers) == 1
 
 
-@pytest.mark.parametrize("open_mode", [0o644, 0o604, 0o620, 0o666])
+@pytest.mark.parametrize("open_mode", [0o640, 0o644, 0o604, 0o620, 0o666])
 def test_a_pepper_open_to_others_is_refused(tmp_path, open_mode):
     path = tmp_path / "pepper"
     path.write_bytes(b"x" * 32)
@@ -45,6 +46,43 @@ def test_a_short_or_unreadable_pepper_is_refused(tmp_path):
         load_pepper(path)
     with pytest.raises(SecretFileError, match="TOCSIN_PEPPER_FILE"):
         load_pepper(tmp_path)
+
+
+def test_a_pepper_behind_a_symbolic_link_is_refused(tmp_path):
+    (tmp_path / "other").write_bytes(b"x" * 32)
+    (tmp_path / "other").chmod(0o600)
+    (tmp_path / "pepper").symlink_to("other")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("pepper", "dangling"):
+        with pytest.raises(SecretFileError, match="symbolic link"):
+            load_pepper(tmp_path / name)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_pepper_of_root_is_taken_and_one_of_another_user_is_not(tmp_path, monkeypatch):
+    path = tmp_path / "pepper"
+    load_pepper(path)
+    owners, us = [4711, 0, 4712], 4712
+    really = os.fstat
+
+    def fstat(handle):
+        found = list(really(handle))
+        found[stat.ST_UID] = owners[0]
+        return os.stat_result(found)
+
+    monkeypatch.setattr("os.fstat", fstat)
+    monkeypatch.setattr("os.geteuid", lambda: us)
+    with pytest.raises(SecretFileError, match="belongs to user 4711"):
+        load_pepper(path)
+    for _ in range(2):
+        owners.pop(0)
+        assert len(load_pepper(path)) == 64
+
+
+def test_a_pipe_in_place_of_the_pepper_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pepper", 0o600)
+    with pytest.raises(SecretFileError, match="not a file"):
+        load_pepper(tmp_path / "pepper")
 
 
 def test_a_secret_goes_into_a_private_file_of_its_own(tmp_path):

@@ -25,9 +25,11 @@ def tocsin(monkeypatch, tmp_path):
     return run
 
 
-def test_current_fails_before_the_upgrade_and_succeeds_after_it(tocsin):
+def test_current_fails_before_the_upgrade_and_succeeds_after_it(tocsin, tmp_path):
+    (tmp_path / "cli.sqlite").touch()
     code, found = tocsin("db", "current")
     assert (code, found["revision"], found["ok"]) == (1, None, False)
+    assert (tmp_path / "cli.sqlite").stat().st_size == 0, "looking does not write"
     code, found = tocsin("db", "upgrade")
     assert (code, found["before"], found["revision"]) == (0, None, migrations.head())
     code, found = tocsin("db", "current")

@@ -77,7 +77,7 @@ def test_a_cell_says_why_and_no_terminal_obeys_it(sqlite_engine):
     (row,) = StorePages(sqlite_engine).read({}, 5)
     cells = decisions.cells(row)
     assert all(cell.isprintable() for cell in cells)
-    assert cells[1] == "a\ufffd[2Jb\ufffd[red]"
+    assert cells[1] == r"a\x1b[2Jb\n[red]"
     assert cells[4:] == ["0.875", "4", "end", "step 2 (x=81, word=née) +1.25"]
 
 
@@ -118,6 +118,9 @@ def test_reading_more_than_a_page_gives_every_row(sqlite_engine, monkeypatch):
 
 
 def test_a_key_for_rest_comes_from_its_file_only(monkeypatch, tmp_path):
+    monkeypatch.setenv("TOCSIN_API_KEY_FILE", "")
+    with pytest.raises(CommandError, match="an API key is needed"):
+        RestPages("http://127.0.0.1:1")
     monkeypatch.delenv("TOCSIN_API_KEY_FILE", raising=False)
     with pytest.raises(CommandError, match="TOCSIN_API_KEY_FILE"):
         RestPages("http://127.0.0.1:1")
@@ -130,10 +133,36 @@ def test_a_key_for_rest_comes_from_its_file_only(monkeypatch, tmp_path):
         RestPages("http://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x", "http://", "127.0.0.1:8600"])
-def test_only_a_web_address_is_an_api(url):
-    with pytest.raises(CommandError, match="not the URL of an API"):
-        RestPages(url)
+LONG = "https://example.org/" + "path/" * 30
+"""A stream id longer than a line."""
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 149, 150, 200, None])
+def test_neither_stream_nor_probability_is_cut_at_any_width(
+    run, sqlite_engine, monkeypatch, width
+):
+    monkeypatch.setattr("cli.decisions.terminal_width", lambda: width)
+    monkeypatch.setattr("cli.output.terminal_width", lambda: width)
+    add(sqlite_engine, 1, stream_id=LONG)
+    add(sqlite_engine, 2, seconds=1)
+    shown = run().stdout
+    assert LONG in shown
+    assert shown.count("0.875") == 2
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+
+
+def test_a_narrow_terminal_shows_a_decision_a_block_the_answer_first(
+    run, sqlite_engine, monkeypatch
+):
+    monkeypatch.setattr("cli.decisions.terminal_width", lambda: 149)
+    add(sqlite_engine, 1)
+    add(sqlite_engine, 2, seconds=1)
+    newest, older = run().stdout.split("\n\n")
+    assert [line.partition(":")[0] for line in newest.splitlines()] == [
+        "label", "probability", "halt step", "reason", "stream", "decided", "detector", "why"
+    ]  # fmt: skip
+    assert "stream: pen-2" in newest
+    assert "stream: pen-1" in older
 
 
 def test_an_api_that_is_not_there_is_one_message(monkeypatch, tmp_path):

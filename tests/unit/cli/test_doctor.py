@@ -51,6 +51,37 @@ def test_each_thing_that_is_wrong_is_found(run, tmp_path):
     assert "tocsin db upgrade" in str(document["checks"])
 
 
+def test_what_cannot_even_be_resolved_is_a_finding_of_its_own(run, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    code, failed, document = run(
+        store_url="postgresql://someone@127.0.0.1:9/test",
+        store_password_file=tmp_path / "gone",
+        registry=tmp_path / "file",
+        data_dir=tmp_path / "file",
+        pepper_file=tmp_path / "file" / "pepper",
+        state_dir=tmp_path / "file",
+    )
+    assert code == 1
+    assert {"state_dir", "store", "registry", "data_dir"} <= set(failed)
+    details = {check["name"]: check["detail"] for check in document["checks"]}
+    assert str(tmp_path / "gone") in details["store"]
+    assert "is not a folder" in details["registry"]
+
+
+@pytest.mark.parametrize("url", ["mysql://x", "sqlite://", "postgresql://127.0.0.1:9/x"])
+def test_a_store_that_cannot_be_used_is_found_and_the_rest_is_looked_at(run, url):
+    code, failed, document = run(store_url=url)
+    assert (code, failed) == (1, ["store"])
+    assert len(document["checks"]) == 7
+
+
+def test_an_empty_store_is_not_written_to(run, tmp_path):
+    path = tmp_path / "empty.sqlite"
+    path.touch()
+    assert run(store_url=f"sqlite:///{path}")[1] == ["store"]
+    assert path.stat().st_size == 0
+
+
 @pytest.mark.slow
 def test_a_broker_that_does_not_answer_is_found(run):
     code, failed, _ = run(kafka_servers="127.0.0.1:9")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from cli import keys
 from cli.errors import CommandError
 from cli.settings import Settings
+from store.errors import NoStoreError
 from store.session import direct
 
 PEPPER = b"p" * 32
@@ -39,6 +41,38 @@ def test_a_key_is_made_listed_and_revoked(run):
     assert [key["status"] for key in json.loads(listed)["keys"]] == ["revoked"]
     assert made["key"] not in listed
     assert run("list").exit_code == 0
+
+
+def test_the_key_is_alone_on_stdout_and_whole_at_any_width(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    made = run("create", "--name", "n", "--scope", "admin", "--scope", "events:write")
+    (key,) = made.stdout.splitlines()
+    assert re.fullmatch(r"tocsin_[a-z0-9]{10}_[A-Za-z0-9_-]{43}", key)
+    assert "scopes: admin events:write\n" in made.stderr
+    assert "expires_at: never\n" in made.stderr
+    assert key not in made.stderr
+
+
+def test_a_key_that_could_not_be_shown_is_not_made(run, monkeypatch):
+    def refuse(_line):
+        message = "stdout is full"
+        raise CommandError(message)
+
+    monkeypatch.setattr("cli.keys.say", refuse)
+    assert isinstance(run("create", "--name", "n", "--scope", "admin").exception, CommandError)
+    assert json.loads(run("list", "--json").stdout) == {"keys": []}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["revoke", "abcdefghij"], ["create", "--name", "n", "--scope", "admin"]],
+)
+def test_without_a_store_nothing_is_made(run, monkeypatch, tmp_path, arguments):
+    monkeypatch.setenv("TOCSIN_STORE_URL", f"sqlite:///{tmp_path}/deep/new.sqlite")
+    before = set(tmp_path.iterdir())
+    result = run(*arguments)
+    assert isinstance(result.exception, NoStoreError)
+    assert set(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(
@@ -92,6 +126,7 @@ def test_a_key_file_that_cannot_be_written_stops_the_start_and_the_next_start_ma
 
 
 def test_a_store_without_tables_says_what_to_do(run, monkeypatch, tmp_path):
+    (tmp_path / "new.sqlite").touch()
     monkeypatch.setenv("TOCSIN_STORE_URL", f"sqlite:///{tmp_path}/new.sqlite")
     assert "tocsin db upgrade" in str(run("list").exception)
 

@@ -9,13 +9,21 @@ import structlog
 from cli import logs
 from store.errors import StoreError
 
+LIBRARIES = (
+    "kafka", "kafka.conn", "aiokafka", "aiokafka.conn", "faust", "faust.agents", "mode",
+    "sqlalchemy.engine", "uvicorn.error", "asyncio", "any.other",
+)  # fmt: skip
+
 
 @pytest.fixture
 def restored():
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
+    loggers = [logging.getLogger(name) for name in (None, *logs.OURS, *LIBRARIES)]
+    levels = [logger.level for logger in loggers]
+    handlers = loggers[0].handlers[:]
     yield
-    root.handlers[:], root.level = before[0], before[1]
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     structlog.reset_defaults()
 
 
@@ -41,3 +49,25 @@ def test_our_own_errors_keep_their_advice(restored, capsys):
     logs.configure("info")
     logging.getLogger("other").error("failed", exc_info=StoreError("do this"))
     assert "do this" in json.loads(capsys.readouterr().err)["exception"]
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_a_library_is_not_heard_below_a_warning_at_any_level(restored, capsys, level):
+    logging.getLogger("aiokafka.conn").setLevel(logging.DEBUG)
+    logs.configure(level)
+    for name in LIBRARIES:
+        logging.getLogger(name).debug("answer of the broker: %s", "a payload")
+        logging.getLogger(name).info("answer of the broker: %s", "a payload")
+    assert capsys.readouterr().err == ""
+    logging.getLogger("aiokafka.conn").warning("no broker")
+    assert json.loads(capsys.readouterr().err)["event"] == "no broker"
+
+
+@pytest.mark.parametrize("name", ["tocsin.worker", "streams.drivers.faust", "store"])
+def test_the_level_counts_for_our_own_loggers(restored, capsys, name):
+    logs.configure("debug")
+    logging.getLogger(name).debug("a detail")
+    assert json.loads(capsys.readouterr().err)["event"] == "a detail"
+    logs.configure("info")
+    logging.getLogger(name).debug("a detail")
+    assert capsys.readouterr().err == ""

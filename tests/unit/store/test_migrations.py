@@ -9,6 +9,7 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 import migrations
+from store.errors import SchemaError
 from store.session import connect
 from store.tables import REVISION, Base
 
@@ -137,3 +138,14 @@ def test_a_migration_that_fails_half_way_leaves_the_schema_as_it_was(bare):
         migrations.upgrade(bare)
     assert tables(bare) == {"api_keys"}
     assert migrations.current(bare) is None
+
+
+@pytest.mark.parametrize("change", [migrations.upgrade, lambda e: migrations.downgrade(e, "base")])
+def test_a_database_of_a_newer_tocsin_is_refused_untouched(bare, change):
+    migrations.upgrade(bare)
+    with bare.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaError, match=r"revision 9999.*a newer Tocsin wrote it"):
+        change(bare)
+    assert migrations.current(bare) == "9999"
+    assert tables(bare) == set(Base.metadata.tables)

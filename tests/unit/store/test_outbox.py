@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from store.instants import utc_now
 from store.leases import Lease
@@ -51,6 +51,17 @@ def test_what_is_pending_is_the_very_decision_oldest_first(outbox):
     assert [p.decision for p in pending] == [decision(0), decision(1), decision(2)]
     assert all(p.decided_at.tzinfo is UTC for p in pending)
     assert outbox.size() == 5
+
+
+def test_a_cleared_outbox_leaves_the_decisions_and_other_groups_alone(outbox, store_engine):
+    other = SqlLedger(store_engine, "h", "events", "id-1", 1)
+    other.claim([0])
+    other.commit([PartitionCommit(0, 1, 1, decisions=(decision(77),))])
+    outbox.clear()
+    assert outbox.size() == 0
+    assert Outbox(store_engine, "h").size() == 1
+    with store_engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(DecisionTable)).scalar() == 6
 
 
 def test_a_discarded_decision_is_not_published_again_but_stays_stored(outbox, store_engine):

@@ -11,7 +11,14 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 import migrations
-from store.errors import NaiveInstantError, SchemaError, StoreUnavailableError, StoreUrlError
+from store.errors import (
+    NaiveInstantError,
+    NoStoreError,
+    NotAStoreError,
+    SchemaError,
+    StoreUnavailableError,
+    StoreUrlError,
+)
 from store.instants import utc_now
 from store.session import connect, direct, place, require_schema, writing
 from store.tables import LeaseRow, OutboxRow
@@ -69,8 +76,23 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
 def test_a_file_that_is_no_database_is_reported(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("these are not the tables you are looking for" * 100)
-    with pytest.raises(Exception, match="not a database"):
+    with pytest.raises(NotAStoreError, match="not a database"):
         connect(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize("name", ["none.sqlite", "deep/er/none.sqlite"])
+def test_looking_for_a_store_makes_none_and_says_what_does(tmp_path, name):
+    with pytest.raises(NoStoreError, match=r"There is no store at .*`tocsin db upgrade`"):
+        connect(f"sqlite:///{tmp_path}/{name}", create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_there_is_found_and_still_keeps_a_write_ahead_log(sqlite_url):
+    connect(sqlite_url).dispose()
+    engine = connect(sqlite_url, create=False)
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+    engine.dispose()
 
 
 def test_an_sqlite_store_and_its_folder_are_made_for_the_owner_only(tmp_path):
