@@ -12,12 +12,12 @@ import typer
 from cli.keys import first_admin_key
 from cli.output import note
 from cli.serving import shared_store
-from cli.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from sqlalchemy.engine import Engine
 
+    from cli.settings import Settings
     from streams.ports import Ingest
 
 
@@ -28,6 +28,7 @@ def api(
     """Serve REST on the configured store; events go to Kafka (TOCSIN_KAFKA_SERVERS)."""
     from api import server
     from cli import logs
+    from cli.settings import Settings
 
     settings = Settings()
     logs.configure(settings.log_level)

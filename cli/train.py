@@ -9,26 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.choices import Control, Mode
 from cli.output import JsonOption, emit, note, print_mapping, progress
 
 if TYPE_CHECKING:
     from detectors.config import DetectorConfig
     from detectors.detector import Detector
-
-
-class Control(StrEnum):
-    """What is controlled."""
-
-    MARGINAL = "marginal"
-    CONDITIONAL = "conditional"
-    ONE_SIDED = "one-sided"
-
-
-class Mode(StrEnum):
-    """Which procedure."""
-
-    REFERENCE = "reference"
-    IMPROVED = "improved"
 
 
 class Signal(StrEnum):
@@ -77,6 +63,7 @@ def train(
         message = "name a classifier (`--model lstm`) or a configuration (`--config F`)"
         raise typer.BadParameter(message, param_hint="--model")
     _refuse_what_is_not_there_yet(control, mode, late)
+    _check_options(model, alpha, delta)
     chosen = _configure(
         config,
         {"dataset": dataset, "name": name, "signal": signal, "seed": seed},
@@ -84,6 +71,20 @@ def train(
         {"alpha": alpha, "delta": delta, "control": control, "mode": mode, "late": late},
     )
     emit(_run(chosen, out), as_json, table=_print)
+
+
+def _check_options(model: str | None, alpha: float | None, delta: float | None) -> None:
+    """Refuse values that the configuration would refuse too, but by the name of the option."""
+    for name, value in (("--alpha", alpha), ("--delta", delta)):
+        if value is not None and not 0 < value < 1:
+            message = f"{value} is not in (0, 1)"
+            raise typer.BadParameter(message, param_hint=name)
+    if model is not None:
+        from models.registry import kinds
+
+        if model not in kinds():
+            message = f"{model!r} is none of {', '.join(kinds())}"
+            raise typer.BadParameter(message, param_hint="--model")
 
 
 def _run(config: DetectorConfig, out: Path | None) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def ensure_demo_detector(settings: Settings) -> str:
     from streams.scoring import score
 
     registry = Registry(settings.resolved_registry())
-    if registry.entries(DEMO):
-        return DEMO
+    if any(entry.active or entry.retired for entry in registry.entries(DEMO)):
+        return DEMO  # a retired one is somebody's decision: its error says what to do
     note("First start: training the demo detector on 7494 recorded digits, about a minute.")
     made_on = datetime.now(tz=UTC).date().isoformat()
     chosen = config.read(datasets.BUNDLED / f"{DEMO}.toml")
