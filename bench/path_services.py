@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -18,6 +17,7 @@ from bench.path_workload import PARTITIONS, events
 from store.session import connect
 from streams import topics
 from streams.codec import encode
+from tests.kafka_broker import started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +46,8 @@ def broker(folder: Path) -> Iterator[str]:
     port = _free_port()
     with (folder / "broker.out").open("wb") as out:
         arguments = [script, "run", str(folder / "kafka"), str(port)]
-        process = subprocess.Popen(arguments, stdout=out, stderr=out)
+        process = started(arguments, port, out)
     try:
-        subprocess.run([script, "wait", str(port), "60"], check=True, timeout=90)
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()
