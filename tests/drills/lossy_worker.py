@@ -12,7 +12,7 @@ from cli import logs
 from cli.settings import Settings
 from cli.worker import leave, serve
 
-log = structlog.get_logger("lossy")
+log = structlog.get_logger("tocsin.lossy")
 
 
 def lossy(seed):
