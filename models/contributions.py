@@ -118,7 +118,7 @@ class LargestSteps:
         kept = np.flatnonzero(steps)
         order = kept[np.lexsort((steps[kept], -np.abs(weights[kept])))]
         moved = int(state["log_odds"][i, label]) - int(prior[label])
-        # Column by column: indexing once a step took a third of a decision's time.
+        # Column by column: indexing once a step costs more than all the rest.
         columns = zip(
             steps[order].tolist(),
             (weights[order] / UNITS_PER_NAT).tolist(),

@@ -44,11 +44,14 @@ def test_other_detectors_are_refused_and_the_other_worker_is_named(store_engine)
 def test_another_group_may_run_other_detectors(store_engine):
     register(store_engine, "a", "g", "old", TTL_S)
     register(store_engine, "b", "h", "new", TTL_S)
+    assert alive(store_engine) == {"a", "b"}
 
 
 def test_a_worker_that_restarts_with_new_detectors_is_no_rival_of_itself(store_engine):
     register(store_engine, "a", "g", "old", TTL_S)
     register(store_engine, "a", "g", "new", TTL_S)
+    with pytest.raises(OtherDetectorsError):  # it stands for the new ones from now on
+        register(store_engine, "b", "g", "old", TTL_S)
 
 
 def test_a_worker_not_heard_of_for_the_ttl_hinders_nobody(store_engine):
