@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from models.inputs import Inputs, Modality
+
 FloatArray = NDArray[np.floating[Any]]
 State = dict[str, NDArray[Any]]
 """Batched state: each array has one row a stream. A value: never changed in place."""
@@ -36,14 +38,14 @@ class StepOutput:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """How far one step moved the answer."""
+    """How far one step, one word or one channel moved the answer."""
 
     step: int
-    """Counts from 1."""
+    """At which step it was read, from 1."""
     weight: float
-    """Nats added to the log-odds of the decided label (negative: spoke against it)."""
+    """How far it spoke for the decided label (negative: against it), in `Explanation.unit`."""
     evidence: Mapping[str, float | str]
-    """What was read at that step, by name: channel and value, or the word."""
+    """What was read, by name: channels and values, ``word``, or ``channel``, ``value``, ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +57,33 @@ class Explanation:
     contributions: tuple[Contribution, ...]
     """Largest absolute weight first, at most 16."""
     rest: float = 0.0
-    """Nats that the steps not listed add up to."""
+    """What those not listed add up to, in `unit`."""
+    unit: str = "nats"
+    """Of `weight`: ``nats`` added to the label's log-odds, or the classifier's own."""
 
 
 @dataclass(frozen=True)
-class LabelledFrames:
-    """Streams to learn from, padded to one length."""
+class LabelledStreams:
+    """Streams to learn from, their steps one below the other."""
 
-    frames: NDArray[np.float32]
-    """float32 [n, T, d]; finite inside a stream's length, ignored past it."""
-    lengths: NDArray[np.int64]
-    """Steps of each stream, in 1..T, [n]."""
+    inputs: Inputs
+    """[sum of lengths]: the steps of stream i are rows ``offsets[i]`` to ``offsets[i + 1]``."""
+    offsets: NDArray[np.int64]
+    """[n + 1], from 0, ascending; a stream has at least one step."""
     labels: NDArray[np.int64]
     """Class index, [n]."""
     classes: tuple[str, ...]
     channels: tuple[str, ...]
+    step_labels: NDArray[np.int64] | None = None
+    """Class index that was true at each step, [sum of lengths]; None = not known."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of each stream, [n]."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 class Classifier(Protocol):
@@ -85,8 +99,13 @@ class Classifier(Protocol):
         ...
 
     @property
+    def modality(self) -> Modality:
+        """What a step is; `models.inputs` says how it is held."""
+        ...
+
+    @property
     def channels(self) -> tuple[str, ...]:
-        """Names of a frame's columns; their number d is the width a frame must have."""
+        """Names of what a step holds: frame columns, measurements, ``text``, or the classes."""
         ...
 
     @property
@@ -102,8 +121,8 @@ class Classifier(Protocol):
         """Return the state of n streams that have seen nothing."""
         ...
 
-    def step(self, state: State, inputs: FloatArray) -> tuple[State, StepOutput]:
-        """Fold one step into n streams; `inputs` is float32 [n, d]. Changes no argument."""
+    def step(self, state: State, inputs: Inputs) -> tuple[State, StepOutput]:
+        """Fold one step into n streams; `inputs` has a row a stream. Changes no argument."""
         ...
 
     def explain(self, state: State, i: int, label: int) -> Explanation:

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import UnknownKindError
 from models.frames.options import LstmOptions
+from models.online.options import RiverOptions
+from models.scores.options import PassThroughOptions
+from models.text.options import Ss3Options
+from models.vitals.options import TreesOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from models.protocol import Classifier, LabelledFrames
+    from models.inputs import Modality
+    from models.protocol import Classifier, LabelledStreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,33 @@ class Kind:
     """Module with ``train(fit, tuning, options, horizon, advance)``."""
     load: str
     """Module with ``load(folder)``."""
+    modality: Modality = "frames"
+    """What it reads."""
 
 
 _KINDS = {
+    "river": Kind(
+        RiverOptions,
+        train="models.online.train",
+        load="models.online.classifier",
+        modality="text",
+    ),
+    "scores": Kind(
+        PassThroughOptions,
+        train="models.scores.passthrough",
+        load="models.scores.passthrough",
+        modality="scores",
+    ),
     "lstm": Kind(LstmOptions, train="models.frames.lstm_train", load="models.frames.lstm"),
+    "trees": Kind(
+        TreesOptions,
+        train="models.vitals.trees_train",
+        load="models.vitals.trees",
+        modality="vitals",
+    ),
+    "ss3": Kind(
+        Ss3Options, train="models.text.ss3_train", load="models.text.ss3", modality="text"
+    ),
 }
 
 
@@ -48,10 +76,15 @@ def options(kind: str) -> type[Struct]:
     return _kind(kind).options
 
 
+def modality(kind: str) -> Modality:
+    """Return what classifiers of a kind read; raises UnknownKindError."""
+    return _kind(kind).modality
+
+
 def train(
     kind: str,
-    fit: LabelledFrames,
-    tuning: LabelledFrames,
+    fit: LabelledStreams,
+    tuning: LabelledStreams,
     options: Struct,
     *,
     horizon: int,

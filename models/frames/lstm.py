@@ -1,4 +1,4 @@
-"""A one-layer LSTM over frames, scored one step at a time.
+"""A one-layer LSTM over frames, or over the features of frames, scored one step at a time.
 
 Two heads read the hidden state after every step: the classes' probabilities, and ``correctness``,
 the model's own estimate that its answer now is right. Training stands in `lstm_train`; scoring
@@ -17,6 +17,7 @@ from models.blocks import in_blocks, position_matters
 from models.contributions import LargestSteps, units
 from models.errors import InputError
 from models.frames import lstm_weights
+from models.frames.logmel import LogMel
 from models.protocol import Explanation, Field, StepOutput
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.frames.lstm_weights import LstmDescription, LstmWeights
+    from models.inputs import Modality
     from models.protocol import FloatArray, State
 
     Float32 = NDArray[np.float32]
@@ -61,12 +63,14 @@ class LstmClassifier:
     ) -> None:
         self.description = description
         self.weights = weights
-        self._steps = LargestSteps(
-            len(description.classes), description.channels, description.horizon
-        )
+        self._frontend = _frontend(description)
+        kept = description.channels if self._frontend is None else self._frontend.evidence
+        self._steps = LargestSteps(len(description.classes), kept, description.horizon)
         self._recurrent, self._recurrent_bias = _halved_gates(weights, description.hidden)
         self._head, self._head_bias = _filled_heads(weights)
         self.row_by_row = self._needs_row_by_row() if row_by_row is None else row_by_row
+
+    modality: Modality = "frames"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -79,34 +83,39 @@ class LstmClassifier:
         return self.description.channels
 
     def fields(self) -> Mapping[str, Field]:
-        """Return the arrays of a state: h and c of the LSTM, and those of `LargestSteps`."""
+        """Return the arrays of a state: h and c of the LSTM, and those of its other parts."""
         hidden = self.description.hidden
         return {
             "h": Field("float32", (hidden,)),
             "c": Field("float32", (hidden,)),
+            **({} if self._frontend is None else self._frontend.fields()),
             **self._steps.fields(),
         }
 
     def start(self, n: int) -> State:
         """Return the state of n streams that have seen nothing."""
-        hidden = self.description.hidden
-        return {
-            "h": np.zeros((n, hidden), np.float32),
-            "c": np.zeros((n, hidden), np.float32),
-            **self._steps.start(n, self.weights.prior),
-        }
+        zeros = {name: np.zeros((n, *x.shape), x.dtype) for name, x in self.fields().items()}
+        return {**zeros, **self._steps.start(n, self.weights.prior)}
 
     def step(self, state: State, inputs: FloatArray) -> tuple[State, StepOutput]:
         """Fold one frame into each of n streams; raises InputError unless float32 [n, d]."""
         wanted = (len(state["h"]), len(self.channels))
         if inputs.dtype != np.float32 or inputs.shape != wanted:
             raise InputError(inputs, wanted)
+        heard = inputs
+        if self._frontend is not None:
+            heard = self._frontend.windows(state["samples"], inputs)
         block = partial(self._block, row_by_row=self.row_by_row)
         h, c, probabilities, correctness, log_odds = in_blocks(
-            block, (inputs, state["h"], state["c"])
+            block, (heard, state["h"], state["c"])
         )
-        after = self._steps.step(state, log_odds, inputs)
-        return {"h": h, "c": c, **after}, StepOutput(probabilities, {CORRECTNESS: correctness})
+        after: State = {"h": h, "c": c}
+        kept = inputs
+        if self._frontend is not None:
+            after["samples"] = self._frontend.remembered(heard)
+            kept = self._frontend.noted(state["step"] + 1, inputs)
+        after |= self._steps.step(state, log_odds, kept)
+        return after, StepOutput(probabilities, {CORRECTNESS: correctness})
 
     def explain(self, state: State, i: int, label: int) -> Explanation:
         """Say why stream i (a row of `state`) got class index `label`."""
@@ -127,6 +136,9 @@ class LstmClassifier:
         correctness
             float32 [n, T]; NaN past a stream's end.
         """
+        if self._frontend is not None:
+            whole = self._frontend.whole
+            frames = np.stack([whole(signal) for signal in frames.reshape(len(frames), -1)])
         n, horizon, d = frames.shape
         hidden = self.description.hidden
         standard = self._standard(frames)
@@ -147,10 +159,13 @@ class LstmClassifier:
         lstm_weights.save(self.description, self.weights, folder)
 
     def _block(
-        self, inputs: Float32, h: Float32, c: Float32, *, row_by_row: bool
+        self, heard: Float32, h: Float32, c: Float32, *, row_by_row: bool
     ) -> tuple[Float32, Float32, Float32, Float32, NDArray[np.int16]]:
         """Return h, c, probabilities, correctness and log-odds after one step of a block."""
-        joint = np.concatenate((self._standard(inputs), h), axis=1)
+        features = heard
+        if self._frontend is not None:
+            features = self._frontend.features(heard, row_by_row=row_by_row)
+        joint = np.concatenate((self._standard(features), h), axis=1)
         if row_by_row:
             gates = np.matmul(joint[:, np.newaxis], self._recurrent)[:, 0]
         else:
@@ -167,21 +182,29 @@ class LstmClassifier:
         correctness = _sigmoid(outputs[n_classes])
         return h, c, np.ascontiguousarray(probabilities.T), correctness, units(log_odds).T.copy()
 
-    def _standard(self, frames: Float32) -> Float32:
-        """Return frames standardised as in training, cut where no training frame lay."""
+    def _standard(self, features: Float32) -> Float32:
+        """Return features standardised as in training, cut where no training frame lay."""
         with np.errstate(over="ignore"):
-            standard = (frames - self.weights.input_mean) / self.weights.input_scale
+            standard = (features - self.weights.input_mean) / self.weights.input_scale
         cut: Float32 = np.clip(standard, -FARTHEST, FARTHEST)
         return cut
 
     def _needs_row_by_row(self) -> bool:
         random = np.random.default_rng(0)
-        row = [
-            random.normal(size=size).astype(np.float32)
-            for size in (len(self.channels), self.description.hidden, self.description.hidden)
-        ]
-        row[0] = row[0] * self.weights.input_scale + self.weights.input_mean
+        hidden = self.description.hidden
+        width = len(self.channels) if self._frontend is None else self._frontend.window
+        row = [random.normal(size=size).astype(np.float32) for size in (width, hidden, hidden)]
+        if self._frontend is None:
+            row[0] = row[0] * self.weights.input_scale + self.weights.input_mean
+        else:
+            row[0] *= np.float32(self._frontend.options.full_scale / 100)
         return position_matters(partial(self._block, row_by_row=False), row)
+
+
+def _frontend(description: LstmDescription) -> LogMel | None:
+    if description.frontend is None:
+        return None
+    return LogMel(description.frontend, len(description.channels))
 
 
 def load(folder: Path) -> LstmClassifier:

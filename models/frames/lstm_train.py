@@ -1,4 +1,4 @@
-"""Fitting the LSTM of `models.frames.lstm`; the only place here that needs torch.
+"""Fitting the LSTM of `models.frames.lstm`; only this and `lessons` need torch here.
 
 Loss and defaults follow Ringel, Cohen, Freedman, Elad and Romano, "Early Time Classification with
 Accumulated Accuracy Gap Control" (ICML 2024): cross-entropy averaged over all steps of all
@@ -9,8 +9,8 @@ head's answer is right at that step, with its gradient into the trunk too.
 from __future__ import annotations
 
 import copy
+import math
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import nn
 
 from models.contributions import units
 from models.errors import TrainingError
+from models.frames.lessons import check, features, lessons
 from models.frames.lstm import LstmClassifier
 from models.frames.lstm_weights import LstmDescription, LstmWeights
 
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from models.frames.lessons import Part
     from models.frames.options import LstmOptions
-    from models.protocol import LabelledFrames
+    from models.protocol import LabelledStreams
 
-LEAST_SCALE = 1e-6
+RISING_SHARE = 0.1
+LEAST_RATE = 1e-3
+"""Of the learning rate: where a one-cycle schedule begins and ends."""
 THREADS = 1
 """One was as fast as two at this size, and the result then does not depend on the machine's."""
 
@@ -39,36 +43,21 @@ THREADS = 1
 class Network(nn.Module):
     """The trunk and both heads, as torch trains them."""
 
-    def __init__(self, width: int, hidden: int, n_classes: int) -> None:
+    def __init__(self, width: int, hidden: int, n_classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.trunk = nn.LSTM(width, hidden, batch_first=True)
         self.head = nn.Linear(hidden, n_classes + 1)
+        self.dropped: nn.Module = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, standard: Tensor) -> tuple[Tensor, Tensor]:
         """Return class logits [n, T, C] and correctness logits [n, T]."""
-        outputs = self.head(self.trunk(standard)[0])
+        outputs = self.head(self.dropped(self.trunk(standard)[0]))
         return outputs[..., :-1], outputs[..., -1]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One part of the data as tensors."""
-
-    standard: Tensor
-    """[n, T, d], standardised; 0 past a stream's end."""
-    inside: Tensor
-    """bool [n, T]: step inside the stream."""
-    labels: Tensor
-    """[n]."""
-
-    def rows(self, rows: Tensor) -> Part:
-        """Return the streams at positions `rows`."""
-        return Part(self.standard[rows], self.inside[rows], self.labels[rows])
-
-
 def train(
-    fit: LabelledFrames,
-    tuning: LabelledFrames,
+    fit: LabelledStreams,
+    tuning: LabelledStreams,
     options: LstmOptions,
     *,
     horizon: int,
@@ -79,28 +68,29 @@ def train(
     The same arguments give the same weights, to the last bit on one machine. Raises
     TrainingError if there is nothing to learn from or the loss ceases to be finite.
     """
-    _check(fit, tuning)
-    frames, inside = _cut(fit, horizon)
-    steps = frames[inside].astype(np.float64)
-    mean = steps.mean(axis=0).astype(np.float32)
-    scale = np.maximum(steps.std(axis=0), LEAST_SCALE).astype(np.float32)
-    parts = [_part(part, mean, scale, horizon) for part in (fit, tuning)]
-    with _torch_of_our_own(options.seed):
-        network = Network(len(fit.channels), options.hidden, len(fit.classes))
-        _fit(network, parts[0], parts[1], options, advance)
+    check(fit, tuning, options)
     description = LstmDescription(
-        classes=fit.classes, channels=fit.channels, hidden=options.hidden, horizon=horizon
-    )
+        classes=fit.classes, channels=fit.channels, hidden=options.hidden, horizon=horizon,
+        frontend=options.frontend,
+    )  # fmt: skip
+    mean, scale = features(fit, options, horizon).scaling()
+    lesson = lessons(fit, options, horizon, mean, scale)
+    judged = features(tuning, options, horizon).side_by_side(mean, scale)
+    with _torch_of_our_own(options.seed):
+        network = Network(description.width, options.hidden, len(fit.classes), options.dropout)
+        _fit(network, lesson, judged, options, advance)
     return LstmClassifier(description, _weights(network, mean, scale, _prior(fit)))
 
 
-def loss(network: Network, part: Part, correctness_weight: float) -> Tensor:
+def loss(
+    network: Network, part: Part, correctness_weight: float, smoothing: float = 0.0
+) -> Tensor:
     """Return the training loss over every step inside its stream."""
     logits, sure = network(part.standard)
     truth = part.labels[:, None].expand(part.inside.shape)[part.inside]
     logits, sure = logits[part.inside], sure[part.inside]
     right = (logits.argmax(dim=-1) == truth).to(sure.dtype)
-    answer = nn.functional.cross_entropy(logits, truth)
+    answer = nn.functional.cross_entropy(logits, truth, label_smoothing=smoothing)
     return answer + correctness_weight * nn.functional.binary_cross_entropy_with_logits(
         sure, right
     )
@@ -108,21 +98,20 @@ def loss(network: Network, part: Part, correctness_weight: float) -> Tensor:
 
 def _fit(
     network: Network,
-    fit: Part,
+    lesson: Callable[[], Part],
     tuning: Part,
     options: LstmOptions,
     advance: Callable[[int], None] | None,
 ) -> None:
     """Train `network` in place, and leave it with the weights of its best epoch."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     best, best_loss, worse = copy.deepcopy(network.state_dict()), np.inf, 0
+    learn = _learner(network, options)
     for epoch in range(options.epochs):
-        for rows in torch.randperm(len(fit.labels)).split(options.batch):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimiser.zero_grad(set_to_none=True)
-            loss(network, fit.rows(rows), options.correctness_weight).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimiser.step()
+        learn(lesson())
+        network.eval()
         with torch.no_grad():
             tuning_loss = float(loss(network, tuning, options.correctness_weight))
+        network.train()
         if not np.isfinite(tuning_loss):
             message = (
                 f"the loss is {tuning_loss} after epoch {epoch + 1}. Lower `learning_rate`, and "
@@ -139,6 +128,47 @@ def _fit(
     network.load_state_dict(best)
 
 
+def _learner(network: Network, options: LstmOptions) -> Callable[[Part], None]:
+    """Return what takes the network through one epoch on a part; it counts the epochs."""
+    parameters = list(network.parameters())
+    optimiser = torch.optim.AdamW(
+        parameters, lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    rate = _rate(options)
+    epochs = iter(range(options.epochs))
+
+    def learn(part: Part) -> None:
+        epoch = next(epochs)
+        batches = torch.randperm(len(part.labels)).split(options.batch)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        for place, rows in enumerate(batches):
+            for group in optimiser.param_groups:
+                group["lr"] = rate((epoch + place / len(batches)) / options.epochs)
+            optimiser.zero_grad(set_to_none=True)
+            loss(
+                network, part.rows(rows), options.correctness_weight, options.smoothing
+            ).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            if options.clip:
+                nn.utils.clip_grad_norm_(parameters, options.clip)
+            optimiser.step()
+
+    return learn
+
+
+def _rate(options: LstmOptions) -> Callable[[float], float]:
+    """Return the learning rate as a function of the share of training that is over."""
+    most = options.learning_rate
+    if options.schedule == "constant":
+        return lambda _done: most
+
+    def rate(done: float) -> float:
+        if done < RISING_SHARE:
+            return most * max(done / RISING_SHARE, LEAST_RATE)
+        falling = (done - RISING_SHARE) / (1 - RISING_SHARE)
+        return most * max(0.5 + 0.5 * math.cos(math.pi * falling), LEAST_RATE)
+
+    return rate
+
+
 @contextmanager
 def _torch_of_our_own(seed: int) -> Iterator[None]:
     """Seed torch and set its threads for the block; leave both as they were."""
@@ -152,36 +182,7 @@ def _torch_of_our_own(seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _check(fit: LabelledFrames, tuning: LabelledFrames) -> None:
-    for part, name in ((fit, "fitting"), (tuning, "tuning")):
-        if not len(part.labels):
-            message = f"the {name} part has no streams. Use a larger data set."
-            raise TrainingError(message)
-    if len(fit.classes) < 2:
-        message = f"the data has {len(fit.classes)} class; a classifier needs at least two."
-        raise TrainingError(message)
-
-
-def _cut(part: LabelledFrames, horizon: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the frames up to the horizon, and which of them lie inside their stream."""
-    frames = part.frames[:, :horizon]
-    inside = np.arange(frames.shape[1]) < part.lengths[:, np.newaxis]
-    return frames, inside
-
-
-def _part(
-    part: LabelledFrames, mean: NDArray[np.float32], scale: NDArray[np.float32], horizon: int
-) -> Part:
-    frames, inside = _cut(part, horizon)
-    standard = np.where(inside[..., np.newaxis], (frames - mean) / scale, np.float32(0.0))
-    return Part(
-        torch.from_numpy(standard),
-        torch.from_numpy(inside),
-        torch.from_numpy(part.labels.astype(np.int64)),
-    )
-
-
-def _prior(fit: LabelledFrames) -> NDArray[np.int16]:
+def _prior(fit: LabelledStreams) -> NDArray[np.int16]:
     """Return the log-odds of each class, every class having been seen once more than it was."""
     counts = np.bincount(fit.labels, minlength=len(fit.classes)) + 1.0
     return units(np.log(counts) - np.log(counts.sum() - counts))

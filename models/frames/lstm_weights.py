@@ -13,6 +13,8 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from models.errors import ModelFileError
+from models.frames import logmel
+from models.frames.options import LogMelOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,20 +33,27 @@ class LstmDescription(Struct, frozen=True, forbid_unknown_fields=True):
     hidden: Annotated[int, Meta(ge=1, le=1024)]
     horizon: Annotated[int, Meta(ge=1, le=65535)]
     """Steps after which no answer is asked for; bounds what is kept for the explanation."""
+    frontend: LogMelOptions | None = None
+    """What makes features of frames; None = the frames are the features."""
     kind: Literal["lstm"] = "lstm"
     schema: Literal[1] = 1
+
+    @property
+    def width(self) -> int:
+        """Features of a step: what the LSTM reads."""
+        return len(self.channels) if self.frontend is None else self.frontend.bands
 
 
 @dataclass(frozen=True, slots=True)
 class LstmWeights:
-    """Fitted parameters; d channels, H hidden units, C classes. All float32 but the prior."""
+    """Fitted parameters; d features, H hidden units, C classes. All float32 but the prior."""
 
     input_mean: NDArray[np.float32]
-    """Mean of each channel over the training steps, [d]."""
+    """Mean of each feature over the training steps, [d]."""
     input_scale: NDArray[np.float32]
-    """Standard deviation of each channel over the training steps, positive, [d]."""
+    """Standard deviation of each feature over the training steps, positive, [d]."""
     recurrent: NDArray[np.float32]
-    """From (standardised frame, h) to the gates input, forget, cell, output: [d + H, 4H]."""
+    """From (standardised features, h) to the gates input, forget, cell, output: [d + H, 4H]."""
     recurrent_bias: NDArray[np.float32]
     """[4H]."""
     head: NDArray[np.float32]
@@ -57,7 +66,7 @@ class LstmWeights:
 
 def shapes(description: LstmDescription) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return the dtype and shape that each array of `LstmWeights` must have."""
-    d, h, c = len(description.channels), description.hidden, len(description.classes)
+    d, h, c = description.width, description.hidden, len(description.classes)
     return {
         "input_mean": ("float32", (d,)),
         "input_scale": ("float32", (d,)),
@@ -92,6 +101,10 @@ def load(folder: Path) -> tuple[LstmDescription, LstmWeights]:
     for names in (description.classes, description.channels):
         if len(set(names)) != len(names):
             raise ModelFileError(path, f"a name stands twice in {', '.join(names)}")
+    if description.frontend is not None:
+        detail = logmel.fault(description.frontend, len(description.channels))
+        if detail is not None:
+            raise ModelFileError(path, detail)
     return description, _load_weights(folder / WEIGHTS_FILE, description)
 
 

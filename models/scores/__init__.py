@@ -1,0 +1,1 @@
+"""Answers of models outside, put under our rules."""
