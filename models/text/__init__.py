@@ -1,0 +1,1 @@
+"""Classifiers of text: what people write, one post after another."""
