@@ -1,0 +1,1 @@
+"""Classifiers of vital signs: named measurements with gaps, at unequal times."""
