@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.certificates import LOSSES, Loss, Task, certify, read_certificate, verify, whole
 from cli.choices import Control, Mode
 from cli.errors import CommandError
 from cli.output import JsonOption, emit, note, print_mapping, print_rows
+from cli.scores import Draw, load_scores, one_row_a_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,50 +23,58 @@ if TYPE_CHECKING:
     from stopping.check import Verdict
 
 
-class Loss(StrEnum):
-    """What an early answer may cost."""
-
-    GAP = "gap"
-    DISAGREEMENT = "disagreement"
-    MISS = "miss"
-    FALSE_ALARM = "false_alarm"
-
-
 ScoresOption = Annotated[
     Path,
     typer.Option(
         exists=True,
         dir_okay=False,
-        help="NPZ with readiness [n, T], predicted [n, T], label [n] and, if they differ, "
-        "lengths [n].",
+        help="NPZ with readiness (n x T), predicted (n x T, not for one-sided), label (n) and, if "
+        "they differ, lengths (n); of rows with the same group (n) one is used.",
     ),
 ]
 VerifyOption = Annotated[
     Path | None,
-    typer.Option(exists=True, dir_okay=False, help="Certificate to check against the scores."),
+    typer.Option(
+        "--verify", exists=True, dir_okay=False, help="Certificate to check against the scores."
+    ),
 ]
 
 
 def calibrate(
     scores: ScoresOption,
     alpha: Annotated[
-        float | None, typer.Option(help="Level: the most an early stop may cost, in (0, 1).")
+        float | None,
+        typer.Option(help="Level: the most an early stop may cost; one-sided: false alarms."),
     ] = None,
     delta: Annotated[
         float | None, typer.Option(help="1 - confidence in the calibration, in (0, 1).")
     ] = None,
     control: Annotated[
-        Control | None, typer.Option(help="Over all streams, or for those halted by every step.")
+        Control | None,
+        typer.Option(help="Over all streams, for those halted by every step, or alarms only."),
     ] = None,
     mode: Annotated[Mode | None, typer.Option(help="Procedure; default: reference.")] = None,
-    loss: Annotated[Loss | None, typer.Option(help="Loss; default: gap.")] = None,
+    loss: Annotated[
+        Loss | None, typer.Option(help="Loss; default: gap, one-sided: false_alarm.")
+    ] = None,
+    alarm: Annotated[
+        int | None, typer.Option(min=0, help="One-sided: label that is raised; default: 1.")
+    ] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="One-sided: least share of right alarms, by every step.")
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of the split, for conditional control; default: 0.")
+        int | None,
+        typer.Option(min=0, help="Of the split, and of the rows drawn by group; default: 0."),
     ] = None,
     no_shuffle: Annotated[
         bool, typer.Option("--no-shuffle", help="Screen on the first half of the rows as given.")
     ] = False,
-    verify: VerifyOption = None,
+    group: Annotated[
+        bool | None,
+        typer.Option("--group/--no-group", help="One row a group; default: if group is there."),
+    ] = None,
+    certificate: VerifyOption = None,
     out: Annotated[
         Path | None, typer.Option(dir_okay=False, help="Write the JSON document here too.")
     ] = None,
@@ -74,130 +84,103 @@ def calibrate(
 
     With --verify, check a certificate against the scores it was made from instead.
     """
-    if verify is not None:
-        given = (alpha, delta, control, mode, loss, seed, no_shuffle or None, out)
+    if certificate is not None:
+        shuffled = no_shuffle or None
+        given = (alpha, delta, control, mode, loss, precision, seed, shuffled, group, out)
         if any(option is not None for option in given):
-            message = "takes --scores and --json only: everything else stands in the certificate"
+            message = (
+                "takes --scores and --json only, and --alarm for a certificate that stands alone: "
+                "everything else stands in it"
+            )
             raise typer.BadParameter(message, param_hint="--verify")
-        _verify(verify, scores, as_json)
+        _verify(certificate, scores, alarm, as_json)
         return
-    if no_shuffle and seed is not None:
-        message = "--seed chooses the split and --no-shuffle keeps the order: give one of them"
-        raise typer.BadParameter(message, param_hint="--no-shuffle")
-    choices: dict[str, Any] = {
-        "alpha": _level("alpha", alpha),
-        "delta": _level("delta", delta),
-        "control": _choose("control", control, [Control.MARGINAL, Control.CONDITIONAL]),
-        "mode": _choose("mode", mode or Mode.REFERENCE, [Mode.REFERENCE]),
-        "loss": _choose("loss", loss or Loss.GAP, [Loss.GAP]),
-        "seed": None if no_shuffle else seed or 0,
-    }
-    certificate = _certify(load_scores(scores), **choices)
-    document = _document(certificate)
+    _refuse_contradictions(control, alarm, precision, seed, no_shuffle)
+    chosen = _choose("control", control, list(Control))
+    task = Task(
+        alpha=_level("alpha", alpha),
+        delta=_level("delta", delta),
+        control=chosen,
+        mode=_choose("mode", mode or Mode.REFERENCE, [Mode.REFERENCE]),
+        loss=_choose("loss", loss or LOSSES[Control(chosen)], [LOSSES[Control(chosen)]]),
+        seed=None if no_shuffle else seed or 0,
+        alarm=1 if alarm is None else alarm,
+        precision=None if precision is None else _level("precision", precision),
+    )
+    arrays, draw = _read(scores, task.control, group, seed or 0)
+    document = _document(certify(arrays, task), task, draw)
     if out is not None:
         _write(out, document)
     emit(document, as_json, table=_print_calibration)
 
 
-def _certify(
-    arrays: Mapping[str, NDArray[Any]],
-    *,
-    alpha: float,
-    delta: float,
-    control: str,
-    mode: str,
-    loss: str,
+def _refuse_contradictions(
+    control: Control | None,
+    alarm: int | None,
+    precision: float | None,
     seed: int | None,
-) -> Certificate:
-    from stopping.conditional import calibrate_conditional
-    from stopping.marginal import calibrate_marginal
+    no_shuffle: bool,
+) -> None:
+    if no_shuffle and seed is not None:
+        message = "--seed chooses the split and --no-shuffle keeps the order: give one of them"
+        raise typer.BadParameter(message, param_hint="--no-shuffle")
+    for name, value in (("alarm", alarm), ("precision", precision)):
+        if value is not None and control != Control.ONE_SIDED:
+            message = "is for --control one-sided only"
+            raise typer.BadParameter(message, param_hint=f"--{name}")
 
-    losses, options = _losses(arrays)
-    matrices = (arrays["readiness"], losses, arrays.get("lengths"))
-    options |= {"mode": mode, "loss_name": loss}
-    if control == Control.MARGINAL:
-        return calibrate_marginal(*matrices, alpha, delta, **options)
-    return calibrate_conditional(
-        *matrices, alpha, delta, seed=seed or 0, shuffle=seed is not None, **options
+
+def _read(
+    path: Path, control: str, group: bool | None, seed: int
+) -> tuple[dict[str, NDArray[Any]], Draw | None]:
+    """Read the scores; of each group one row, unless `group` is False."""
+    one_sided = control == Control.ONE_SIDED
+    needed = ("readiness", "label") if one_sided else ("readiness", "predicted", "label")
+    arrays = load_scores(path, needed)
+    if "group" not in arrays:
+        if group:
+            message = f"{path} has no array group; write group [n] into it or leave out --group"
+            raise CommandError(message)
+        return arrays, None
+    if group is False:
+        note("The array group is not used: every row is taken as a subject of its own.")
+        return {name: array for name, array in arrays.items() if name != "group"}, None
+    kept, draw = one_row_a_group(arrays, seed)
+    note(
+        f"{draw.n_rows} rows of {draw.n_groups} groups: one row of each, drawn at random with "
+        f"seed {draw.seed}, is used."
     )
+    return kept, draw
 
 
-def _verify(path: Path, scores: Path, as_json: bool) -> None:
-    from stopping.check import check
-
-    certificate = _read_certificate(path)
-    if certificate.loss != Loss.GAP:
-        message = f"{path}: the loss is {certificate.loss!r}, but only gap can be checked here yet"
+def _verify(path: Path, scores: Path, alarm: int | None, as_json: bool) -> None:
+    certificate, document = read_certificate(path)
+    if certificate.loss != LOSSES[Control(certificate.control)]:
+        message = f"{path}: the loss is {certificate.loss!r}, which cannot be checked here yet"
         raise CommandError(message)
-    arrays = load_scores(scores)
-    losses, options = _losses(arrays)
-    verdict = check(certificate, arrays["readiness"], losses, arrays.get("lengths"), **options)
-    document = {"agrees": verdict.agrees, "differences": list(verdict.differences)}
-    emit(document, as_json, table=lambda _: _print_verdict(verdict, certificate))
+    raised = whole(document.get("alarm", 1), "alarm") if alarm is None else alarm
+    arrays = _read_again(scores, certificate, document)
+    verdict = verify(certificate, arrays, raised)
+    found = {"agrees": verdict.agrees, "differences": list(verdict.differences)}
+    emit(found, as_json, table=lambda _: _print_verdict(verdict, certificate))
     if not verdict.agrees:
         raise typer.Exit(1)
 
 
-def load_scores(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an NPZ file; nothing in it is ever unpickled."""
-    import zipfile
-    import zlib
-
-    import numpy as np
-
-    known = ("readiness", "predicted", "label", "lengths", "group")
-    try:
-        with path.open("rb") as stream:  # ours to close: numpy leaves a damaged file open
-            file = np.load(stream, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                message = f"{path} holds one bare array; write the arrays with numpy.savez"
-                raise CommandError(message)
-            arrays = {name: file[name] for name in known if name in file.files}
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        message = (
-            f"{path} cannot be read as an NPZ file of plain arrays ({error}); "
-            "write it with numpy.savez, without object arrays"
-        )
-        raise CommandError(message) from error
-    missing = [name for name in known[:3] if name not in arrays]
-    if missing:
-        message = (
-            f"{path} has no array {', '.join(missing)}; it needs readiness [n, T], "
-            "predicted [n, T], label [n] and, if streams differ in length, lengths [n]"
-        )
-        raise CommandError(message)
-    if arrays.pop("group", None) is not None:
-        note("The array group is not used: every row is taken as a subject of its own.")
+def _read_again(
+    scores: Path, certificate: Certificate, document: Mapping[str, Any]
+) -> dict[str, NDArray[Any]]:
+    """Read the rows that were used; a certificate that stands alone is taken at its own seed."""
+    drawn = document.get("group")
+    ignored = "group" in document and drawn is None
+    seed = drawn.get("seed") if isinstance(drawn, dict) else certificate.seed or 0
+    arrays, _ = _read(
+        scores, certificate.control, False if ignored else None, whole(seed, "group.seed")
+    )
     return arrays
 
 
-def _losses(arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Return the loss matrix, and what the certificate says of the majority class is made of."""
-    from stopping.losses import accuracy_gap_loss, majority_loss
-
-    classes = (arrays["predicted"], arrays["label"], arrays.get("lengths"))
-    return accuracy_gap_loss(*classes), {
-        "baseline_loss": majority_loss(*classes),
-        "label": arrays["label"],
-    }
-
-
-def _read_certificate(path: Path) -> Certificate:
-    import json
-
-    from stopping.certificate import Certificate
-
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        message = f"{path} cannot be read as JSON ({error}); give what `--out` wrote"
-        raise CommandError(message) from error
-    if isinstance(document, dict) and "certificate" in document:
-        document = document["certificate"]
-    return Certificate.from_json(document)
-
-
-def _document(certificate: Certificate) -> dict[str, Any]:
+def _document(certificate: Certificate, task: Task, draw: Draw | None) -> dict[str, Any]:
     from stopping.issue import statement
 
     inner = certificate.to_json()
@@ -205,6 +188,8 @@ def _document(certificate: Certificate) -> dict[str, Any]:
     return {
         **{name: inner[name] for name in names},
         "shortfall": inner["shortfall"],
+        **({"alarm": task.alarm} if task.control == Control.ONE_SIDED else {}),
+        "group": None if draw is None else draw._asdict(),
         "statement": statement(certificate),
         "certificate": inner,
     }
@@ -224,6 +209,12 @@ def _print_calibration(document: Mapping[str, Any]) -> None:
     certificate = document["certificate"]
     names = ("control", "mode", "loss", "alpha", "delta", "n", "n_screening", "n_testing")
     print_mapping({name: certificate[name] for name in names})
+    print_steps = _print_alarms if "one_sided" in certificate else _print_halts
+    print_steps(certificate)
+    note(document["statement"])
+
+
+def _print_halts(certificate: Mapping[str, Any]) -> None:
     halted, early = certificate["halted"], certificate["stopped_early"]
     columns = ["step", "threshold", "halted", "losses", "gap", "p-value", "stopped early", "gap "]
     cells = zip(
@@ -231,7 +222,22 @@ def _print_calibration(document: Mapping[str, Any]) -> None:
         certificate["p_values"], early["halted"], early["gaps"], strict=True,
     )  # fmt: skip
     print_rows(columns, [[str(t), *map(_cell, row)] for t, row in enumerate(cells, start=1)])
-    note(document["statement"])
+
+
+def _print_alarms(certificate: Mapping[str, Any]) -> None:
+    part = certificate["one_sided"]
+    precision = part["precision"]
+    steps = len(certificate["thresholds"])
+    columns = ["step", "threshold", "raised", "positives", "negatives", "share right", "p (rate)"]
+    raised = certificate["halted"]
+    right = [None if gap is None else 1 - gap for gap in raised["gaps"]]
+    cells = zip(
+        certificate["thresholds"], raised["halted"], part["positives_raised"], raised["losses"],
+        right, certificate["p_values"], precision["p_values"] if precision else [None] * steps,
+        strict=True,
+    )  # fmt: skip
+    rows = [[str(t), *map(_cell, row)] for t, row in enumerate(cells, start=1)]
+    print_rows([*columns, "p (precision)"], rows)
 
 
 def _print_verdict(verdict: Verdict, certificate: Certificate) -> None:

@@ -11,49 +11,34 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
+from stopping.evidence import (
+    Baseline,
+    Shortfall,
+    baseline_json,
+    read_baseline,
+    read_shortfall,
+    read_tally,
+    shortfall_json,
+    tally_json,
+)
+from stopping.onesided_certificate import OneSided, Precision
+from stopping.pvalues import p_value_above
 from stopping.reader import Reader
-from stopping.tallies import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from stopping.tallies import Tally
+
 FORMAT = 1
-Control = Literal["marginal", "conditional"]
+Control = Literal["marginal", "conditional", "one-sided"]
 Mode = Literal["reference"]
 Dtype = Literal["float32", "float64"]
-CONTROLS: tuple[Control, ...] = ("marginal", "conditional")
+CONTROLS: tuple[Control, ...] = ("marginal", "conditional", "one-sided")
 MODES: tuple[Mode, ...] = ("reference",)
 DTYPES: tuple[Dtype, ...] = ("float32", "float64")
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """How many calibration streams are missing before anything at all can be certified."""
-
-    needed: int
-    available: int
-
-    @property
-    def missing(self) -> int:
-        """Streams to add."""
-        return self.needed - self.available
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """What answering the majority class at step 1 would cost, on the same calibration streams."""
-
-    label: int
-    """Majority class index among the calibration streams."""
-    losses: int
-    n: int
-
-    @property
-    def gap(self) -> float:
-        """Share of streams with a loss."""
-        return self.losses / max(self.n, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +48,9 @@ class Certificate:
     Entry t - 1 of everything that has one entry a step belongs to step t. `halted` counts the
     published set {tau_i <= t}; `stopped_early` only {tau_i <= t, tau_i < T_i}. Both on the
     testing part: for conditional control the rows not in `screening_indices`, else all.
+
+    One-sided: `halted` counts the streams *raised* by each step and `losses` the negatives among
+    them, `stopped_early` those raised before their last step. The last step may have a threshold.
     """
 
     mode: Mode
@@ -84,17 +72,21 @@ class Certificate:
     dtype: Dtype
     """Type of the readiness; thresholds are exact values of it."""
     grid: tuple[float, ...]
-    """Candidate thresholds in the order they were tried."""
+    """Candidate thresholds in the order they were tried. One-sided: empty; either all multiples of
+    2^-16 (`stopping.raising.alarm_grid`) were, or the rules of `one_sided.precision`."""
     thresholds: tuple[float | None, ...]
     """Halt at step t if readiness is at least this; None = not before the end. T entries."""
     halted: Tally
     stopped_early: Tally
     p_values: tuple[float | None, ...]
-    """P(Bin(m, alpha) <= g) for `halted` by each step; None where none had halted."""
+    """P(Bin(m, alpha) <= g) for `halted` by each step; None where none had halted. One-sided: of
+    the false alarms among all negatives, P(Bin(n_negative, alpha) <= negatives raised)."""
     baseline: Baseline | None
     """None where the labels were not given."""
     shortfall: Shortfall | None
     """None where there are enough calibration streams to certify anything."""
+    one_sided: OneSided | None = None
+    """None for marginal and conditional control."""
 
     @property
     def horizon(self) -> int:
@@ -103,13 +95,27 @@ class Certificate:
 
     @property
     def certifies(self) -> bool:
-        """Whether any early stop is certified."""
+        """Whether any early stop, or any alarm, is certified."""
         return any(threshold is not None for threshold in self.thresholds)
 
     @property
     def vacuous(self) -> bool | None:
-        """Whether answering the majority class at step 1 would keep the level too."""
+        """Whether an answer that knows nothing would keep the level too and do as well.
+
+        Marginal, conditional: the majority class at step 1; None where labels were not given.
+        One-sided: raising alpha of the streams blindly, which raises alpha of the positives. It is
+        so unless an exact test at delta shows that the rule raises more; None without positives.
+        """
+        if self.one_sided is not None:
+            n_positive = self.one_sided.n_positive
+            sensed = p_value_above(self.positives_raised[-1], n_positive, self.alpha)
+            return bool(sensed > self.delta) if n_positive else None
         return None if self.baseline is None else self.baseline.gap <= self.alpha
+
+    @property
+    def positives_raised(self) -> tuple[int, ...]:
+        """One-sided: positives of the testing part raised by each step."""
+        return tuple(m - g for m, g in zip(self.halted.halted, self.halted.losses, strict=True))
 
     def threshold_array(self) -> NDArray[np.float64]:
         """Return the thresholds as [T], +inf where the rule never stops early."""
@@ -118,10 +124,12 @@ class Certificate:
     def at(self, step: int) -> dict[str, Any]:
         """Return what stands behind a halt at `step` (from 1), as JSON values.
 
-        For marginal control only the whole set was tested, so the counts are those of step T.
+        For marginal control, and for a false-alarm rate, only the whole set was tested, so the
+        counts are those of step T.
         """
-        k = (self.horizon if self.control == "marginal" else step) - 1
-        return {
+        by_step = self.control == "conditional" or self._precision is not None
+        k = (step if by_step else self.horizon) - 1
+        return self._one_sided_at(step) | {
             "control": self.control,
             "mode": self.mode,
             "loss": self.loss,
@@ -133,13 +141,16 @@ class Certificate:
             "threshold": self.thresholds[step - 1],
             "halted": self.halted.halted[k],
             "losses": self.halted.losses[k],
-            "p_value": self.p_values[k],
+            "p_value": self.p_values[-1 if self.one_sided else k],
             "vacuous": self.vacuous,
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the certificate as JSON values: no NaN, no infinity; the gaps are added."""
-        return {
+        """Return the certificate as JSON values: no NaN, no infinity; the gaps are added.
+
+        `one_sided` is there for one-sided control only.
+        """
+        return self._one_sided_json() | {
             "format": FORMAT,
             "mode": self.mode,
             "control": self.control,
@@ -154,12 +165,12 @@ class Certificate:
             "dtype": self.dtype,
             "grid": list(self.grid),
             "thresholds": list(self.thresholds),
-            "halted": _tally_json(self.halted),
-            "stopped_early": _tally_json(self.stopped_early),
+            "halted": tally_json(self.halted),
+            "stopped_early": tally_json(self.stopped_early),
             "p_values": list(self.p_values),
             "vacuous": self.vacuous,
-            "baseline": _baseline_json(self.baseline),
-            "shortfall": _shortfall_json(self.shortfall),
+            "baseline": baseline_json(self.baseline),
+            "shortfall": shortfall_json(self.shortfall),
         }
 
     @classmethod
@@ -174,9 +185,10 @@ class Certificate:
         read.one_of("format", [FORMAT])
         thresholds = read.optional_numbers("thresholds")
         horizon = len(thresholds)
+        control = read.one_of("control", CONTROLS)
         return cls(
             mode=read.one_of("mode", MODES),
-            control=read.one_of("control", CONTROLS),
+            control=control,
             loss=read.text("loss"),
             alpha=read.share("alpha"),
             delta=read.share("delta"),
@@ -188,52 +200,40 @@ class Certificate:
             dtype=read.one_of("dtype", DTYPES),
             grid=read.numbers("grid"),
             thresholds=thresholds,
-            halted=_tally(read.inner("halted"), horizon),
-            stopped_early=_tally(read.inner("stopped_early"), horizon),
+            halted=read_tally(read.inner("halted"), horizon),
+            stopped_early=read_tally(read.inner("stopped_early"), horizon),
             p_values=read.optional_numbers("p_values", horizon),
-            baseline=_baseline(read.optional_inner("baseline")),
-            shortfall=_shortfall(read.optional_inner("shortfall")),
+            baseline=read_baseline(read.optional_inner("baseline")),
+            shortfall=read_shortfall(read.optional_inner("shortfall")),
+            one_sided=(
+                OneSided.read(read.inner("one_sided"), horizon) if control == "one-sided" else None
+            ),
         )
 
+    @property
+    def _precision(self) -> Precision | None:
+        return None if self.one_sided is None else self.one_sided.precision
 
-def _tally_json(tally: Tally) -> dict[str, Any]:
-    return {
-        "halted": list(tally.halted),
-        "losses": list(tally.losses),
-        "gaps": list(tally.gaps),
-    }
+    def _one_sided_at(self, step: int) -> dict[str, Any]:
+        if self.one_sided is None:
+            return {}
+        precision = self._precision
+        return {
+            "n_negative": self.one_sided.n_negative,
+            "n_positive": self.one_sided.n_positive,
+            "false_alarms": self.halted.losses[-1],
+            "positives_raised": self.positives_raised[-1],
+            "precision": None if precision is None else precision.level,
+            "precision_p_value": None if precision is None else precision.p_values[step - 1],
+        }
 
-
-def _tally(read: Reader, horizon: int) -> Tally:
-    return Tally(read.counts("halted", horizon), read.counts("losses", horizon))
-
-
-def _baseline_json(baseline: Baseline | None) -> dict[str, Any] | None:
-    if baseline is None:
-        return None
-    return {
-        "label": baseline.label,
-        "losses": baseline.losses,
-        "n": baseline.n,
-        "gap": baseline.gap,
-    }
-
-
-def _baseline(read: Reader | None) -> Baseline | None:
-    if read is None:
-        return None
-    return Baseline(read.count("label"), read.count("losses"), read.count("n"))
-
-
-def _shortfall_json(shortfall: Shortfall | None) -> dict[str, Any] | None:
-    if shortfall is None:
-        return None
-    return {
-        "needed": shortfall.needed,
-        "available": shortfall.available,
-        "missing": shortfall.missing,
-    }
-
-
-def _shortfall(read: Reader | None) -> Shortfall | None:
-    return None if read is None else Shortfall(read.count("needed"), read.count("available"))
+    def _one_sided_json(self) -> dict[str, Any]:
+        if self.one_sided is None:
+            return {}
+        return {
+            "one_sided": self.one_sided.to_json()
+            | {
+                "negatives_raised": list(self.halted.losses),
+                "positives_raised": list(self.positives_raised),
+            }
+        }

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stopping.conditional import calibrate_conditional
+from stopping.errors import ControlError
 from stopping.issue import count
 from stopping.marginal import calibrate_marginal
 from stopping.pvalues import p_value
-from stopping.scores import Scores, checked
+from stopping.scores import FloatArray, Scores, checked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
     from stopping.certificate import Certificate
@@ -52,16 +55,20 @@ def check(
 
     Raises
     ------
+    ControlError
+        The certificate is one-sided.
     ShapeError, ReadinessError
         The arrays are no scores. Scores of other streams are no error but a difference.
     """
+    if certificate.control == "one-sided":
+        raise ControlError(certificate.control, "stopping.onesided_check.check_one_sided")
     scores = checked(readiness, loss, lengths, unit_interval=True)
-    differences = _compare_shape(certificate, scores)
+    differences = compare_shape(certificate, scores.n, scores.horizon, str(scores.readiness.dtype))
     if differences:
         return Verdict(tuple(differences))
     differences += _compare_counts(certificate, scores)
     again = _calibrate_again(certificate, scores, baseline_loss, label)
-    differences += _compare_calibration(certificate, again)
+    differences += compare_calibration(certificate, again)
     if again.baseline is not None and certificate.baseline != again.baseline:
         differences.append(
             f"the majority answer at step 1 is {again.baseline} on these scores, "
@@ -70,12 +77,13 @@ def check(
     return Verdict(tuple(differences))
 
 
-def _compare_shape(certificate: Certificate, scores: Scores) -> list[str]:
+def compare_shape(certificate: Certificate, n: int, horizon: int, dtype: str) -> list[str]:
+    """Return what keeps the certificate from being one of scores of that size and type."""
     c, rows = certificate, certificate.screening_indices
     pairs = [
-        ("number of streams", scores.n, c.n),
-        ("number of steps T", scores.horizon, c.horizon),
-        ("type of readiness", str(scores.readiness.dtype), c.dtype),
+        ("number of streams", n, c.n),
+        ("number of steps T", horizon, c.horizon),
+        ("type of readiness", dtype, c.dtype),
     ]
     differences = [
         f"the {name} is {got} in the scores, {said} in the certificate"
@@ -97,17 +105,11 @@ def _compare_counts(certificate: Certificate, scores: Scores) -> list[str]:
     screening = np.array(c.screening_indices, np.int64)
     halted, stopped_early = count(scores, c.threshold_array(), screening)
     differences = [
-        *_compare_tallies("halted", halted, c.halted),
-        *_compare_tallies("stopped early", stopped_early, c.stopped_early),
+        *compare_tallies("halted", halted, c.halted),
+        *compare_tallies("stopped early", stopped_early, c.stopped_early),
     ]
     recomputed = p_value(halted.losses, halted.halted, c.alpha)
-    said = np.array([np.nan if p is None else p for p in c.p_values])
-    if not np.allclose(recomputed, said, rtol=1e-9, atol=0, equal_nan=True):
-        step = int((~np.isclose(recomputed, said, rtol=1e-9, atol=0, equal_nan=True)).argmax())
-        differences.append(
-            f"the p-value at step {step + 1} is {recomputed[step]}, "
-            f"{c.p_values[step]} in the certificate"
-        )
+    differences += compare_p_values(recomputed, c.p_values)
     return differences + [
         f"the p-value {recomputed[step]:.6g} at step {step + 1} is above delta = {c.delta:g}, "
         "although an early stop by then is certified"
@@ -125,7 +127,18 @@ def _tested_steps(certificate: Certificate) -> range:
     return range(horizon - 1 if certificate.control == "marginal" else opened[0], horizon)
 
 
-def _compare_tallies(name: str, recomputed: Tally, said: Tally) -> list[str]:
+def compare_p_values(recomputed: FloatArray, said: Sequence[float | None]) -> list[str]:
+    """Return a sentence for the first step whose p-value is another one."""
+    claimed = np.array([np.nan if p is None else p for p in said])
+    same = np.isclose(recomputed, claimed, rtol=1e-9, atol=0, equal_nan=True)
+    return [
+        f"the p-value at step {k + 1} is {recomputed[k]}, {said[k]} in the certificate"
+        for k in np.flatnonzero(~same)[:1]
+    ]
+
+
+def compare_tallies(name: str, recomputed: Tally, said: Tally) -> list[str]:
+    """Return a sentence for each step, up to three, whose counts are other ones."""
     return [
         f"{what} by step {step}: {got} on these scores, {claimed} in the certificate"
         for what, gots, claims in (
@@ -156,7 +169,8 @@ def _calibrate_again(
     )  # fmt: skip
 
 
-def _compare_calibration(certificate: Certificate, again: Certificate) -> list[str]:
+def compare_calibration(certificate: Certificate, again: Certificate) -> list[str]:
+    """Return what the same calibration, run again, gives otherwise."""
     differences = [
         f"the threshold of step {step} is {got} when calibrated again, {said} in the certificate"
         for step, (got, said) in enumerate(

@@ -85,14 +85,14 @@ def calibrate_conditional(
     )
 
 
-def split(n: int, seed: int | None) -> tuple[IntArray, IntArray]:
-    """Return the rows of the screening part, the first n // 2, and of the testing part.
+def split(n: int, seed: int | None, parts: int = 2) -> tuple[IntArray, IntArray]:
+    """Return the rows of the screening part, the first n // parts, and of the testing part.
 
     >>> split(5, None)
     (array([0, 1]), array([2, 3, 4]))
     """
     rows = np.arange(n) if seed is None else np.random.default_rng(seed).permutation(n)
-    return rows[: n // 2], rows[n // 2 :]
+    return rows[: n // parts], rows[n // parts :]
 
 
 def screen(scores: Scores, grid: FloatArray, alpha: float) -> FloatArray:

@@ -3,6 +3,7 @@
 * StoppingError
   - LevelError           alpha or delta cannot be a level
   - ModeError            a mode of calibration that does not exist (yet)
+  - ControlError         a certificate of another control than is checked here
   - ScoresError          the arrays do not describe scored streams
     - ShapeError         an array has the wrong shape or type
     - ReadinessError     a readiness value that no threshold can be compared with
@@ -43,6 +44,15 @@ class ModeError(StoppingError, ValueError):
     def __init__(self, mode: object, available: Iterable[str]) -> None:
         super().__init__(
             f"mode {mode!r} is not available; choose one of: {', '.join(sorted(available))}."
+        )
+
+
+class ControlError(StoppingError, ValueError):
+    """A certificate of another control than is checked here."""
+
+    def __init__(self, control: str, right_place: str) -> None:
+        super().__init__(
+            f"a certificate of {control} control is not checked here; use {right_place}."
         )
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stopping.certificate import (
-    MODES,
-    Baseline,
-    Certificate,
-    Control,
-    Mode,
-    Shortfall,
-)
+from stopping.certificate import MODES, Certificate, Control, Mode
 from stopping.errors import ModeError
+from stopping.evidence import Baseline, Shortfall
 from stopping.losses import majority_class
+from stopping.onesided_issue import one_sided_statement
 from stopping.pvalues import p_value, streams_needed
-from stopping.scores import FloatArray, IntArray, Scores, check_integers
+from stopping.scores import FloatArray, IntArray, Scores, check_integers, finite_or_none
 from stopping.tallies import Tally, tally_halted, tally_stopped_early
 from stopping.thresholds import at_halt, halt_steps
 
@@ -95,10 +89,10 @@ def issue(
         seed=seed,
         dtype="float32" if scores.readiness.dtype == np.float32 else "float64",
         grid=tuple(grid.astype(np.float64).tolist()),
-        thresholds=_finite_or_none(limits),
+        thresholds=finite_or_none(limits),
         halted=halted,
         stopped_early=stopped_early,
-        p_values=_finite_or_none(p_value(halted.losses, halted.halted, alpha)),
+        p_values=finite_or_none(p_value(halted.losses, halted.halted, alpha)),
         baseline=baseline,
         shortfall=find_shortfall(control, scores.n, alpha, delta),
     )
@@ -119,6 +113,8 @@ def count(scores: Scores, thresholds: FloatArray, screening: IntArray) -> tuple[
 
 def statement(certificate: Certificate) -> str:
     """Say in words, for the person who calibrates, what the certificate promises."""
+    if certificate.control == "one-sided":
+        return one_sided_statement(certificate)
     return " ".join([_promise(certificate), *_warnings(certificate)])
 
 
@@ -159,7 +155,3 @@ def _warnings(certificate: Certificate) -> list[str]:
         f"a loss of {baseline.gap:.4f} ({baseline.losses} of {baseline.n}), which is within alpha "
         "too. Choose an alpha below that."
     ]
-
-
-def _finite_or_none(values: FloatArray) -> tuple[float | None, ...]:
-    return tuple(float(x) if math.isfinite(x) else None for x in values)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stopping.issue import check_mode, find_baseline, issue
-from stopping.pvalues import critical_counts
+from stopping.pvalues import critical_count
 from stopping.scores import FloatArray, IntArray, Scores, check_level, checked
 from stopping.thresholds import marginal_grid
 
@@ -92,7 +92,7 @@ def walk(scores: Scores, grid: FloatArray, alpha: float, delta: float) -> float:
     +inf if the very first fails. Each value is tested at the full level `delta`: the order is
     fixed beforehand, and nothing behind the first failure is tested.
     """
-    accepted = count_losses(scores, grid) <= critical_counts(scores.n, alpha, delta)[-1]
+    accepted = count_losses(scores, grid) <= critical_count(scores.n, alpha, delta)
     passed = len(grid) if accepted.all() else int(accepted.argmin())
     return float(grid[passed - 1]) if passed else np.inf
 

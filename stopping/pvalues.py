@@ -85,14 +85,26 @@ def critical_counts(n: int, alpha: float, delta: float) -> IntArray:
     >>> critical_counts(64, 0.1, 0.01)[[0, 43, 44, 63, 64]].tolist()
     [-1, -1, 0, 0, 1]
     """
-    m = np.arange(1, n + 1)
-    counts = binom.ppf(delta, m, alpha).astype(np.int64)
+    return np.concatenate([[-1], _critical(np.arange(1, n + 1), alpha, delta)])
+
+
+def critical_count(n: int, alpha: float, delta: float) -> int:
+    """Return the last of `critical_counts`, without the others.
+
+    >>> critical_count(64, 0.1, 0.01), critical_count(0, 0.1, 0.01)
+    (1, -1)
+    """
+    return int(_critical(np.array([n]), alpha, delta)[0]) if n else -1
+
+
+def _critical(m: IntArray, alpha: float, delta: float) -> IntArray:
+    counts: IntArray = binom.ppf(delta, m, alpha).astype(np.int64)
     # The quantile function may be off by one at its jumps: the p-value itself has the last word.
     while (low := (counts < m) & (p_value(counts + 1, m, alpha) <= delta)).any():
         counts += low
     while (high := (counts >= 0) & (p_value(counts, m, alpha) > delta)).any():
         counts -= high
-    return np.concatenate([[-1], counts])
+    return counts
 
 
 def _seen(n: ArrayLike) -> NDArray[np.float64]:

@@ -41,6 +41,10 @@ class Reader:
         """Return a number strictly between 0 and 1."""
         return self._take(name, _is_share, "a number above 0 and below 1")
 
+    def number(self, name: str) -> float:
+        """Return a finite number."""
+        return self._take(name, _is_number, "a finite number")
+
     def count(self, name: str) -> int:
         """Return an integer of 0 or more."""
         return self._take(name, _is_count, "an integer of 0 or more")
@@ -64,6 +68,11 @@ class Reader:
     def inner(self, name: str) -> Reader:
         """Return a reader of the object that stands under `name`."""
         return Reader(self._given(name), f"{self._path}{name}.")
+
+    def inners(self, name: str) -> list[Reader]:
+        """Return a reader of each object in the list under `name`."""
+        several = self._take(name, _is_list, "a list")
+        return [Reader(item, f"{self._path}{name}[{k}].") for k, item in enumerate(several)]
 
     def optional_inner(self, name: str) -> Reader | None:
         """Return a reader of the object that stands under `name`, or None for null."""

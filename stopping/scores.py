@@ -67,14 +67,20 @@ def checked(
     ------
     ShapeError, ReadinessError
     """
-    readiness, loss = np.asarray(readiness), np.asarray(loss)
-    if readiness.ndim != 2 or readiness.shape[1] < 1 or not _is_float(readiness):
-        raise ShapeError("readiness", _kind(readiness), "float32 or float64 [n, T] with T >= 1")
+    readiness, loss = check_matrix("readiness", readiness), np.asarray(loss)
     if loss.shape != readiness.shape or loss.dtype != np.bool_:
         raise ShapeError("loss", _kind(loss), f"bool {list(readiness.shape)}, as readiness")
     steps = check_lengths(lengths, *readiness.shape)
     check_readiness(readiness, steps, unit_interval=unit_interval)
     return Scores(readiness, loss, steps)
+
+
+def check_matrix(name: str, values: ArrayLike) -> FloatArray:
+    """Return `values` if they are float32 or float64 [n, T] with T of at least 1."""
+    array = np.asarray(values)
+    if array.ndim != 2 or array.shape[1] < 1 or not _is_float(array):
+        raise ShapeError(name, _kind(array), "float32 or float64 [n, T] with T >= 1")
+    return array
 
 
 def check_lengths(lengths: ArrayLike | None, n: int, horizon: int) -> IntArray:
@@ -136,7 +142,7 @@ def check_readiness(readiness: FloatArray, lengths: IntArray, *, unit_interval: 
         _refuse_any(
             outside,
             readiness,
-            "the reference mode has thresholds 0, 0.01, ..., 1 and needs readiness in [0, 1] "
+            "the reference mode has thresholds from 0 to 1 and needs readiness in [0, 1] "
             "(or -inf); use a signal bounded so, or map it there before calibration.",
         )
 
@@ -148,6 +154,15 @@ def check_level(name: str, value: float) -> float:
     if not (math.isfinite(value) and 0 < value < 1):
         raise LevelError(name, value)
     return float(value)
+
+
+def finite_or_none(values: FloatArray) -> tuple[float | None, ...]:
+    """Return `values` as floats, None for those that are not finite; JSON has no infinity.
+
+    >>> finite_or_none(np.array([0.5, np.inf, np.nan]))
+    (0.5, None, None)
+    """
+    return tuple(float(x) if math.isfinite(x) else None for x in values)
 
 
 def inside(lengths: IntArray, horizon: int) -> BoolArray:

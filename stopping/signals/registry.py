@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from stopping.errors import MissingInputError, SignalParameterError, UnknownSignalError
+from stopping.signals.alarm import Alarm
 from stopping.signals.correctness import Correctness
 from stopping.signals.maximum import MaximumProbability
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 SIGNALS: Mapping[str, Callable[..., Signal]] = MappingProxyType(
     {
+        "alarm": Alarm,
         "correctness": Correctness,
         "maximum": MaximumProbability,
     }
@@ -24,7 +26,9 @@ SIGNALS: Mapping[str, Callable[..., Signal]] = MappingProxyType(
 
 
 def create(name: str, **parameters: object) -> Signal:
-    """Return the signal of that name.
+    """Return the signal of that name; a parameter that is None counts as not given.
+
+    The signal ``alarm`` needs `alarm`, the class index of the alarm label.
 
     Raises
     ------
@@ -34,13 +38,16 @@ def create(name: str, **parameters: object) -> Signal:
     --------
     >>> sorted(create("maximum").needs)
     ['probs']
+    >>> create("alarm", alarm=1).bounds
+    (0.0, 1.0)
     """
+    given = {key: value for key, value in parameters.items() if value is not None}
     if name not in SIGNALS:
         raise UnknownSignalError(name, SIGNALS)
     try:
-        return SIGNALS[name](**parameters)
-    except TypeError as error:
-        raise SignalParameterError(name, parameters, str(error)) from error
+        return SIGNALS[name](**given)
+    except (TypeError, ValueError) as error:
+        raise SignalParameterError(name, given, str(error)) from error
 
 
 def check_needs(name: str, signal: Signal, auxiliary: Collection[str]) -> None:

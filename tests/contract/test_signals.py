@@ -15,6 +15,8 @@ from stopping.signals.registry import SIGNALS, create
 from stopping.signals.rounding import rounded
 
 N, CLASSES, STEPS = 7, 4, 12
+PARAMETERS = {"alarm": {"alarm": 2}}
+"""What a signal of the registry cannot be made without."""
 
 
 class RunningMaximum:
@@ -59,6 +61,10 @@ class OutOfBounds(RunningMaximum):
 class OtherFields(RunningMaximum):
     def start(self, n):
         return {"best": np.zeros(n, np.float32), "seen": np.zeros((n, 2), np.int64)}
+
+
+def make(name):
+    return create(name, **PARAMETERS.get(name, {}))
 
 
 def steps_of(seed):
@@ -175,12 +181,12 @@ CHECKS = [
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", [*SIGNALS, "RunningMaximum"])
 def test_every_signal_keeps_the_contract(name, check):
-    check(create(name) if name in SIGNALS else RunningMaximum())
+    check(make(name) if name in SIGNALS else RunningMaximum())
 
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_of_the_registry_names_inputs_that_exist(name):
-    needs = create(name).needs
+    needs = make(name).needs
     assert needs
     assert all(need == "probs" or need.startswith("aux:") for need in needs)
 

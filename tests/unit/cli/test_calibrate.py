@@ -10,14 +10,17 @@ from typer.testing import CliRunner
 
 from cli.calibrate import register
 from cli.errors import CommandError
+from cli.scores import one_row_a_group
 from stopping.certificate import Certificate
 from stopping.conditional import calibrate_conditional
 from stopping.errors import CertificateError, LabelError, ReadinessError, ShapeError
 from stopping.losses import accuracy_gap_loss
+from stopping.onesided import calibrate_one_sided
 
 LEVELS = ("--alpha", "0.2", "--delta", "0.1")
 CONDITIONAL = (*LEVELS, "--control", "conditional")
 MARGINAL = (*LEVELS, "--control", "marginal")
+ONE_SIDED = (*LEVELS, "--control", "one-sided")
 
 
 def make_app():
@@ -163,14 +166,19 @@ def test_other_scores_do_not_verify(file, tmp_path):
     [
         (("--delta", "0.1", "--control", "marginal"), "--alpha: is needed"),
         (("--alpha", "0.1", "--control", "marginal"), "--delta: is needed"),
-        (LEVELS, "--control: is needed; choose one of: marginal, conditional"),
+        (LEVELS, "--control: is needed; choose one of: marginal, conditional, one-sided"),
         (("--alpha", "1", *MARGINAL[2:]), "--alpha: 1.0 is not above 0 and below 1"),
         (("--alpha", "nan", *MARGINAL[2:]), "--alpha: nan is not above 0 and below 1"),
         (("--alpha", "0.1", "--delta", "0", "--control", "marginal"), "--delta: 0.0 is not above"),
         (
-            (*LEVELS, "--control", "one-sided"),
-            "--control: one-sided is not available yet; choose one of: marginal, conditional",
+            (*ONE_SIDED, "--loss", "gap"),
+            "--loss: gap is not available yet; choose one of: false_alarm",
         ),
+        ((*MARGINAL, "--loss", "false_alarm"), "--loss: false_alarm is not available"),
+        ((*MARGINAL, "--alarm", "1"), "--alarm: is for --control one-sided only"),
+        ((*CONDITIONAL, "--precision", "0.3"), "--precision: is for --control one-sided only"),
+        ((*ONE_SIDED, "--precision", "1"), "--precision: 1.0 is not above 0 and below 1"),
+        ((*ONE_SIDED, "--alarm", "-1"), "Invalid value for '--alarm'"),
         (
             (*MARGINAL, "--mode", "improved"),
             "--mode: improved is not available yet; choose one of: reference",
@@ -263,11 +271,158 @@ def test_arrays_that_are_no_scores_are_refused_by_name(file, changes, kind, mess
     assert re.search(message, failure(run("--scores", file(**changes), *MARGINAL), kind))
 
 
-def test_a_group_array_is_said_to_be_unused(file):
-    result = run("--scores", file(group=np.arange(300)), *MARGINAL, "--json")
+def grouped():
+    """Three rows of each of 100 groups."""
+    return np.repeat([f"patient {k}" for k in range(100)], 3)
+
+
+@pytest.mark.parametrize("options", [MARGINAL, CONDITIONAL, ONE_SIDED])
+def test_of_each_group_one_row_is_drawn_at_random_by_the_seed(file, tmp_path, options):
+    out = tmp_path / "certificate.json"
+    path = file(group=grouped())
+    result = run("--scores", path, *options, "--seed", "4", "--out", out, "--json")
     assert result.exit_code == 0
-    assert "group is not used" in result.stderr
+    assert "300 rows of 100 groups: one row of each, drawn at random with seed 4" in result.stderr
+    document = json.loads(result.stdout)
+    assert document["n"] == 100
+    assert document["group"] == {"n_rows": 300, "n_groups": 100, "seed": 4}
+    assert run("--verify", out, "--scores", path).exit_code == 0
+    out.write_text(json.dumps(document | {"group": document["group"] | {"seed": 5}}))
+    assert run("--verify", out, "--scores", path).exit_code == 1
+
+
+def test_every_row_of_a_group_may_be_the_one_and_other_groups_do_not_matter():
+    arrays = {"readiness": np.arange(12.0)[:, None], "group": np.repeat([7, 3, 5], [6, 2, 4])}
+    drawn = [one_row_a_group(arrays, seed)[0]["readiness"][:, 0] for seed in range(200)]
+    assert all(len(rows) == 3 and (np.diff(rows) > 0).all() for rows in drawn)
+    firsts = np.bincount([int(rows[0]) for rows in drawn], minlength=6)
+    assert firsts.min() >= 15  # a sixth of 200 is 33
+    assert {int(rows[1]) for rows in drawn} == {6, 7}
+
+
+def test_groups_can_be_left_out_of_account_and_it_is_said(file, tmp_path):
+    out = tmp_path / "certificate.json"
+    path = file(group=grouped())
+    result = run("--scores", path, *MARGINAL, "--no-group", "--out", out, "--json")
+    assert "group is not used: every row is taken as a subject of its own" in result.stderr
     assert json.loads(result.stdout)["n"] == 300
+    assert json.loads(result.stdout)["group"] is None
+    assert run("--verify", out, "--scores", path).exit_code == 0
+
+
+@pytest.mark.parametrize("group", [np.arange(299), np.zeros((300, 2), int), np.zeros(300)])
+def test_a_group_array_that_names_no_groups_is_refused(file, group):
+    message = failure(run("--scores", file(group=group), *MARGINAL), CommandError)
+    assert "group is" in message
+    assert "--no-group" in message
+
+
+def test_groups_that_are_asked_for_must_be_there(file):
+    message = failure(run("--scores", file(), *MARGINAL, "--group"), CommandError)
+    assert "has no array group" in message
+
+
+def test_a_seed_that_was_tampered_with_is_refused(file, tmp_path):
+    out = tmp_path / "certificate.json"
+    path = file(group=grouped())
+    document = json.loads(run("--scores", path, *MARGINAL, "--json").stdout)
+    out.write_text(json.dumps(document | {"group": {"seed": "1"}}))
+    message = failure(run("--verify", out, "--scores", path), CommandError)
+    assert "group.seed is '1'" in message
+
+
+# ---------------------------------------------------------------- one-sided
+
+
+def alarms(n=600, horizon=4):
+    rng = np.random.default_rng(12)
+    label = rng.choice([0, 1, 2], n, p=[0.6, 0.2, 0.2])
+    risk = rng.beta(1, 6, (n, horizon)) + (label == 2)[:, None] * rng.random((n, horizon)) * 0.6
+    return {
+        "readiness": np.clip(risk, 0, 1),
+        "label": label,
+        "lengths": rng.integers(1, horizon + 1, n),
+        "predicted": None,
+    }
+
+
+def test_one_sided_thresholds_are_those_of_the_library(file):
+    result = run("--scores", file(**alarms()), *ONE_SIDED, "--alarm", "2", "--json")
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    arrays = alarms()
+    expected = calibrate_one_sided(
+        arrays["readiness"], arrays["label"] == 2, arrays["lengths"], 0.2, 0.1
+    )
+    assert Certificate.from_json(document["certificate"]) == expected
+    assert document["thresholds"][-1] is not None
+    assert (document["loss"], document["alarm"], document["vacuous"]) == ("false_alarm", 2, False)
+
+
+def test_one_sided_precision_is_asked_for_and_split_by_the_seed(file):
+    options = (*ONE_SIDED, "--alarm", "2", "--precision", "0.4", "--seed", "3", "--json")
+    document = json.loads(run("--scores", file(**alarms()), *options).stdout)
+    arrays = alarms()
+    expected = calibrate_one_sided(
+        arrays["readiness"], arrays["label"] == 2, arrays["lengths"], 0.2, 0.1,
+        precision=0.4, seed=3,
+    )  # fmt: skip
+    assert expected.certifies
+    assert Certificate.from_json(document["certificate"]) == expected
+    assert "at least 0.4 of the streams raised by step t are positive" in document["statement"]
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--precision", "0.4"), ("--precision", "0.4", "--no-shuffle")]
+)
+def test_a_one_sided_document_verifies_against_its_scores(file, tmp_path, options):
+    out = tmp_path / "certificate.json"
+    path = file(**alarms())
+    made = run("--scores", path, *ONE_SIDED, "--alarm", "2", *options, "--out", out, "--json")
+    assert run("--verify", out, "--scores", path).exit_code == 0
+    certificate = json.loads(made.stdout)["certificate"]
+    out.write_text(json.dumps(certificate))  # alone it does not say which label is raised
+    assert run("--verify", out, "--scores", path).exit_code == 1
+    assert run("--verify", out, "--scores", path, "--alarm", "2").exit_code == 0
+    certificate["thresholds"][-1] = 0.99
+    out.write_text(json.dumps(certificate))
+    changed = run("--verify", out, "--scores", path, "--alarm", "2", "--json")
+    assert changed.exit_code == 1
+    assert any("threshold of step 4" in text for text in json.loads(changed.stdout)["differences"])
+
+
+def test_labels_of_0_and_1_need_no_alarm_and_no_predictions(file):
+    arrays = alarms()
+    positive = arrays["label"] == 2
+    results = [
+        json.loads(run("--scores", file(**arrays | {"label": label}), *ONE_SIDED, "--json").stdout)
+        for label in (positive, positive.astype(int))
+    ]
+    assert results[0]["thresholds"] == results[1]["thresholds"]
+    assert results[0]["alarm"] == 1
+
+
+def test_a_person_reads_who_was_raised_by_each_step(file):
+    options = (*ONE_SIDED, "--alarm", "2", "--precision", "0.4")
+    result = run("--scores", file(**alarms()), *options)
+    assert "the probability that a negative stream is raised" in result.stderr
+    for column in ("raised", "positives", "share right", "p (precision)"):
+        assert column in result.stdout
+
+
+def test_too_few_negatives_are_an_answer_and_no_failure(file):
+    few = {k: None if v is None else v[:10] for k, v in alarms().items()}
+    document = json.loads(
+        run("--scores", file(**few), *ONE_SIDED, "--alarm", "2", "--json").stdout
+    )
+    assert document["thresholds"] == [None] * 4
+    assert document["shortfall"]["needed"] == 11
+    assert "negatives to test on" in document["statement"]
+
+
+def test_one_sided_labels_below_0_are_refused(file):
+    path = file(**alarms() | {"label": np.full(600, -1)})
+    assert "label holds -1" in failure(run("--scores", path, *ONE_SIDED), LabelError)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,30 @@ def test_the_maximum_signal_is_the_largest_probability_of_each_row():
     assert update("maximum", [[0.75, 0.25], [0.5, 0.5]]) == [0.75, 0.5]
 
 
+def test_the_alarm_signal_is_the_probability_of_the_one_label_that_is_raised():
+    signal = create("alarm", alarm=1)
+    probs = np.array([[0.25, 0.5, 0.25], [0.875, 0.0, 0.125]], np.float32)
+    _, readiness = signal.update(signal.start(2), probs, {}, np.ones(2, np.int64))
+    assert readiness.tolist() == [0.5, 0.0]
+
+
+@pytest.mark.parametrize("alarm", [-1, True, "sepsis", 1.0])
+def test_an_alarm_that_is_no_class_index_is_refused(alarm):
+    with pytest.raises(SignalParameterError, match=r"'alarm' cannot .*must be a class index"):
+        create("alarm", alarm=alarm)
+
+
+def test_the_alarm_signal_cannot_be_made_without_its_label():
+    with pytest.raises(SignalParameterError, match="alarm"):
+        create("alarm", alarm=None)
+
+
+def test_other_signals_are_made_the_same_way_without_an_alarm():
+    assert create("maximum", alarm=None).bounds == (0.0, 1.0)
+    with pytest.raises(SignalParameterError, match=r"'maximum' cannot .* alarm"):
+        create("maximum", alarm=1)
+
+
 def test_an_unknown_signal_is_refused_with_the_known_ones():
     with pytest.raises(UnknownSignalError, match=r"no signal 'max'.*correctness, maximum"):
         create("max")
