@@ -10,7 +10,17 @@ from api import handlers
 from api.envelope import Envelope
 from api.metrics import RequestMetrics
 from api.problems import Problem
-from api.routes import dead_letters, decisions, detectors, events, health, operation, streams
+from api.routes import (
+    dead_letters,
+    decisions,
+    detectors,
+    events,
+    health,
+    labels,
+    operation,
+    realised,
+    streams,
+)
 from api.services import Services
 
 API_VERSION = "1"
@@ -38,7 +48,10 @@ def create_app(services: Services) -> FastAPI:
     app.state.request_metrics = metrics
     handlers.install(app)
     app.include_router(health.router)
-    for routes in (events, decisions, streams, detectors, dead_letters, operation):
+    # `realised` before `detectors`, which would take the word for a version
+    for routes in (
+        events, labels, decisions, streams, realised, detectors, dead_letters, operation,
+    ):  # fmt: skip
         app.include_router(routes.router, responses=_KEYED)
 
     app.add_middleware(Envelope, metrics=metrics, production=services.profile == "production")

@@ -44,7 +44,7 @@ EVENTS_OUT: Example = {
         },
         {
             "index": 1, "status": "rejected", "reason": "no_content",
-            "detail": "neither a frame nor an end marker",
+            "detail": "neither content nor an end marker",
         },
     ],
 }  # fmt: skip
@@ -110,4 +110,67 @@ DEAD_LETTER_LIST: Example = {
         }
     ],
     "next_cursor": "kq0r8m1xVtJc",
+}  # fmt: skip
+
+LABEL: Example = {
+    "label_id": "visit-204/outcome",
+    "stream_id": "pen-17",
+    "detector": "pendigits",
+    "episode": "pendigits/test/17/1",
+    "label": "3",
+    "source": "nurse-17",
+    "time": "2026-11-22T11:30:00Z",
+}
+
+LABELS_OUT: Example = {
+    "stored": 1,
+    "repeated": 0,
+    "rejected": 1,
+    "unmatched": 0,
+    "results": [
+        {"index": 0, "status": "stored", "label_id": "visit-204/outcome", "matched": True},
+        {
+            "index": 1, "status": "rejected", "label_id": "visit-205/outcome",
+            "reason": "unknown_label",
+            "detail": "the detector does not know this label; see its classes",
+        },
+    ],
+}  # fmt: skip
+
+LABEL_LIST: Example = {
+    "labels": [
+        LABEL
+        | {
+            "received_at": "2026-11-22T11:31:02Z", "via": "api", "key": "k3v9x0q2ab",
+            "matched": True,
+        }
+    ],
+    "next_cursor": "kq0r8m1xVtJc",
+}  # fmt: skip
+
+_GAP: Example = {
+    "k": 3, "n": 48, "share": 0.0625, "interval": [0.013, 0.172], "level": 0.1, "p_value": 0.886,
+}  # fmt: skip
+_SHARE: Example = {
+    "k": 930, "n": 1000, "share": 0.93, "interval": [0.912, 0.945], "level": None, "p_value": None,
+}  # fmt: skip
+
+REALISED: Example = {
+    "detector": "pendigits",
+    "since": None,
+    "confidence": 0.95,
+    "versions": [
+        {
+            "version": "3f9a1c", "status": "active", "control": "conditional", "alpha": 0.1,
+            "decisions": 3498, "labelled": 1000, "contradicted": 2, "late_known": 48,
+            "labelled_by_decision": [{"label": "3", **_SHARE}],
+            "accuracy": _SHARE, "late_accuracy": _SHARE, "gap": _GAP,
+            "by_step": {
+                "halted": {"steps": [{"step": 4, **_GAP}], "worst": None, "p_value": None},
+                "stopped_early": {"steps": [], "worst": None, "p_value": None},
+            },
+            "alarms": None,
+            "remarks": ["1000 of 3498 decisions are labelled."],
+        }
+    ],
 }  # fmt: skip

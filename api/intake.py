@@ -12,8 +12,8 @@ from api.problems import Kind
 from streams.codec import decode, encode
 from streams.records import MAX_RECORD_BYTES, Reason, Rejected
 
-MAX_EVENTS = 1000
-"""Events in one request."""
+MAX_ITEMS = 1000
+"""Events or labels in one request."""
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -26,29 +26,29 @@ class Ready(NamedTuple):
     value: bytes
 
 
-def split(body: bytes) -> list[bytes | msgspec.Raw]:
-    """Return the items of a body: one event object, or ``{"events": [...]}``.
+def split(body: bytes, many: str = "events") -> list[bytes | msgspec.Raw]:
+    """Return the items of a body: one object, or ``{many: [...]}``.
 
     >>> len(split(b'{"stream_id": "a"}')), len(split(b'{"events": [1, {}]}'))
     (1, 2)
     """
     try:
         fields = _object.decode(body)
-        if "events" not in fields:
+        if many not in fields:
             return [body]
         if len(fields) > 1:
-            raise Refused(Kind.INVALID, "A batch has the one field `events` and no other.")
-        items = _items.decode(fields["events"])
+            raise Refused(Kind.INVALID, f"A batch has the one field `{many}` and no other.")
+        items = _items.decode(fields[many])
     except msgspec.ValidationError as error:
-        wanted = 'one event object, or {"events": [...]}'
+        wanted = f'one {many[:-1]} object, or {{"{many}": [...]}}'
         raise Refused(Kind.INVALID, f"The body is not {wanted}.") from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Refused(Kind.BAD_REQUEST, "The body is not a JSON document in UTF-8.") from error
     if not items:
-        raise Refused(Kind.INVALID, "`events` is empty; send at least one.")
-    if len(items) > MAX_EVENTS:
+        raise Refused(Kind.INVALID, f"`{many}` is empty; send at least one.")
+    if len(items) > MAX_ITEMS:
         raise Refused(
-            Kind.TOO_LARGE, f"{len(items)} events; send at most {MAX_EVENTS} in one request."
+            Kind.TOO_LARGE, f"{len(items)} {many}; send at most {MAX_ITEMS} in one request."
         )
     return list(items)
 

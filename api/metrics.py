@@ -10,7 +10,7 @@ _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 
 
 class RequestMetrics:
-    """Request counters and histograms, and counts of events by what became of them."""
+    """Request counters and histograms, and counts of events and labels by their fate."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
@@ -25,6 +25,15 @@ class RequestMetrics:
             "tocsin_api_events", "Events received by REST, by what became of them.", ["status"],
             registry=registry,
         )  # fmt: skip
+        self._labels = Counter(
+            "tocsin_api_labels", "Labels received by REST, by what became of them.", ["status"],
+            registry=registry,
+        )  # fmt: skip
+        self._unmatched = Counter(
+            "tocsin_api_labels_unmatched",
+            "Labels received by REST, first or again, about which there was no decision yet.",
+            registry=registry,
+        )
 
     def observe(self, scope: AsgiScope, status: int, duration_s: float) -> None:
         """Count one answered request; status 0 = the connection was lost before an answer."""
@@ -37,3 +46,12 @@ class RequestMetrics:
         """Count `n` events that ended as `status`."""
         if n:
             self._events.labels(status).inc(n)
+
+    def count_labels(self, status: str, n: int) -> None:
+        """Count `n` labels that ended as `status`."""
+        if n:
+            self._labels.labels(status).inc(n)
+
+    def count_unmatched(self, n: int) -> None:
+        """Count `n` labels that were kept, and that no decision is there for."""
+        self._unmatched.inc(n)

@@ -9,9 +9,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from api.problems import MEDIA_TYPE
-from api.schemas import EventIn, EventsIn
+from api.schemas import EventIn, EventsIn, LabelIn, LabelsIn
 
 _REF = "#/components/schemas/{model}"
+_BODIES = (EventIn, EventsIn, LabelIn, LabelsIn)
+"""Described here, since the routes read the bytes themselves."""
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -19,9 +21,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     found: dict[str, Any] = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    _, bodies = models_json_schema(
-        [(EventIn, "validation"), (EventsIn, "validation")], ref_template=_REF
-    )
+    _, bodies = models_json_schema([(body, "validation") for body in _BODIES], ref_template=_REF)
     found["components"]["schemas"] |= bodies["$defs"]
     for path in found["paths"].values():
         for operation in path.values():

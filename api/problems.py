@@ -37,6 +37,7 @@ class Kind(Enum):
     MEDIA = _Kind("unsupported-media-type", 415, "The request body is of another type")
     INVALID = _Kind("invalid", 422, "The request does not fit the schema")
     EVENTS_REJECTED = _Kind("events-rejected", 422, "No event was accepted")
+    LABELS_REJECTED = _Kind("labels-rejected", 422, "No label was accepted")
     INTERNAL = _Kind("internal", 500, "A fault of ours")
     UNAVAILABLE = _Kind("unavailable", 503, "This cannot be served now")
     NOT_READY = _Kind("not-ready", 503, "The service is not ready")
@@ -49,7 +50,7 @@ class ProblemItem(BaseModel):
     location: str | None = Field(
         default=None, description="Where in the request, e.g. `query.limit`."
     )
-    index: int | None = Field(default=None, description="Which event of a batch, counted from 0.")
+    index: int | None = Field(default=None, description="Which item of a batch, counted from 0.")
     event_id: str | None = Field(
         default=None, description="Use it again when you send the event again."
     )

@@ -18,6 +18,7 @@ from pydantic import (
 
 from api import examples
 from api.fields import Name
+from streams.labels import LabelReason
 from streams.records import MAX_FRAMES, Reason
 
 
@@ -40,8 +41,17 @@ class EventIn(BaseModel):
     event_id: Name | None = Field(default=None, description="Made, and returned, if missing.")
     detector: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     time: AwareDatetime | None = None
-    frames: list[list[float]] | None = Field(default=None, max_length=MAX_FRAMES)
-    end: bool = Field(default=False, description="The stream ends after these frames.")
+    frames: list[list[float]] | None = Field(
+        default=None, max_length=MAX_FRAMES, description="Frames: each is a step."
+    )
+    text: str | None = Field(default=None, description="A post, turn or word: a step.")
+    measurements: dict[str, float | None] | None = Field(
+        default=None, description="Measurements by channel, null for none; needs `time`: a step."
+    )
+    scores: dict[str, float] | None = Field(
+        default=None, description="What a model outside answers so far, by label: a step."
+    )
+    end: bool = Field(default=False, description="The stream ends after this record.")
 
 
 class EventsIn(BaseModel):
@@ -78,10 +88,10 @@ class EventsOut(BaseModel):
 
 
 class ContributionOut(BaseModel):
-    """How far one step moved the answer."""
+    """How far one step, word or channel moved the answer."""
 
     step: int
-    weight: float = Field(description="Nats added to the log-odds of the label.")
+    weight: float = Field(description="How far it spoke for the label, in `unit`.")
     evidence: dict[str, JsonValue] = Field(description="What was read at that step.")
 
 
@@ -90,7 +100,8 @@ class ExplanationOut(BaseModel):
 
     method: str
     contributions: list[ContributionOut] = Field(description="Largest absolute weight first.")
-    rest: float = Field(default=0.0, description="Nats that the steps not listed add up to.")
+    rest: float = Field(default=0.0, description="What those not listed add up to.")
+    unit: str = Field(default="nats", description="Of `weight`; nats: of the label's log-odds.")
 
 
 class PointOut(BaseModel):
@@ -115,7 +126,7 @@ class DecisionOut(BaseModel):
     label: str
     probability: float
     halt_step: int
-    reason: Literal["threshold", "horizon", "end"]
+    reason: Literal["threshold", "horizon", "end", "idle"]
     readiness: float | None
     threshold: float | None
     shadow: bool
@@ -250,6 +261,176 @@ class DeadLetterList(BaseModel):
 
     dead_letters: list[DeadLetterOut]
     next_cursor: str | None
+
+
+class LabelIn(BaseModel):
+    """What a source says is the truth; described here, decoded by `streams.labels`."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.LABEL]})
+
+    stream_id: Name
+    label: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    source: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
+        description="Who says so: a person's or a system's name."
+    )
+    v: Literal[1] = 1
+    label_id: Name | None = Field(
+        default=None, description="The source's own name for this label; made if missing."
+    )
+    detector: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        default=None, description="Missing: every detector that knows the label."
+    )
+    episode: Name | None = Field(default=None, description="Missing: found by time.")
+    time: AwareDatetime | None = Field(
+        default=None, description="When the truth was established, not when it was sent."
+    )
+
+
+class LabelsIn(BaseModel):
+    """Several labels."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: list[LabelIn] = Field(min_length=1, max_length=1000)
+
+
+class LabelResult(BaseModel):
+    """What became of one label."""
+
+    index: int = Field(description="Position in the request, from 0.")
+    status: Literal["stored", "repeated", "rejected"] = Field(
+        description="Stored = durable. Repeated = was there already. Rejected = never usable."
+    )
+    label_id: str | None = None
+    matched: bool | None = Field(
+        default=None, description="Whether the decision it is about is there; it may still come."
+    )
+    reason: LabelReason | None = None
+    detail: str | None = None
+
+
+class LabelsOut(BaseModel):
+    """What became of each label; at least one is kept."""
+
+    model_config = _example(examples.LABELS_OUT)
+
+    stored: int
+    repeated: int
+    rejected: int
+    unmatched: int = Field(description="Of those stored or repeated.")
+    results: list[LabelResult]
+
+
+class LabelOut(BaseModel):
+    """A label as it was received."""
+
+    label_id: str
+    stream_id: str
+    detector: str | None
+    episode: str | None
+    label: str
+    source: str
+    time: datetime | None
+    received_at: datetime
+    via: Literal["api", "topic", "cli"]
+    key: str | None = Field(description="Prefix of the API key that sent it.")
+    matched: bool
+
+
+class LabelList(BaseModel):
+    """Some labels, the last received first."""
+
+    model_config = _example(examples.LABEL_LIST)
+
+    labels: list[LabelOut]
+    next_cursor: str | None = Field(description="For the next page; null on the last.")
+
+
+class ShareOut(BaseModel):
+    """k of n, exactly."""
+
+    k: int
+    n: int
+    share: float | None = Field(description="null if n is 0.")
+    interval: tuple[float, float] | None = Field(description="Clopper and Pearson's.")
+    level: float | None = Field(
+        default=None, description="What was promised of it, if anything was."
+    )
+    p_value: float | None = Field(
+        default=None,
+        description="Exact binomial test of that promise; small = these labels speak against it.",
+    )
+
+
+class LabelShareOut(ShareOut):
+    """How many of the decisions for one label are labelled."""
+
+    label: str
+
+
+class StepShareOut(ShareOut):
+    """The gap among the streams decided by a step."""
+
+    step: int
+
+
+class GapByStepOut(BaseModel):
+    """The gap by each step that decided a stream."""
+
+    steps: list[StepShareOut]
+    worst: StepShareOut | None = Field(
+        default=None, description="The step of the smallest p-value."
+    )
+    p_value: float | None = Field(
+        default=None, description="Its p-value times the number of steps tested."
+    )
+
+
+class StepSetsOut(BaseModel):
+    """The two sets of streams that a promise by step may be about."""
+
+    halted: GapByStepOut = Field(description="Decided by the step, at their end included.")
+    stopped_early: GapByStepOut = Field(description="Decided by the step and before their end.")
+
+
+class AlarmsOut(BaseModel):
+    """What became of the alarms of a one-sided rule."""
+
+    label: str
+    false_alarm_rate: ShareOut = Field(description="Alarms among those labelled otherwise.")
+    precision: ShareOut = Field(description="Right ones among the labelled alarms.")
+    sensitivity: ShareOut = Field(description="Alarms among those labelled so.")
+
+
+class RealisedVersion(BaseModel):
+    """What became of the decisions of one version."""
+
+    version: str
+    status: str | None = Field(description="`active` or `retired`.")
+    control: str | None
+    alpha: float | None
+    decisions: int
+    labelled: int
+    contradicted: int = Field(description="Labelled decisions about which sources disagree.")
+    late_known: int = Field(description="Labelled ones of shadow streams that have ended.")
+    labelled_by_decision: list[LabelShareOut]
+    accuracy: ShareOut = Field(description="Over all labelled decisions.")
+    late_accuracy: ShareOut = Field(description="Over those whose late answer is known.")
+    gap: ShareOut = Field(description="Late answer right and early one wrong, over the same.")
+    by_step: StepSetsOut
+    alarms: AlarmsOut | None = Field(default=None, description="Under a one-sided rule.")
+    remarks: list[str] = Field(description="How far these numbers carry.")
+
+
+class Realised(BaseModel):
+    """What became of a detector's decisions, as far as labels have come."""
+
+    model_config = _example(examples.REALISED)
+
+    detector: str
+    since: datetime | None = None
+    confidence: float = Field(description="Of the intervals.")
+    versions: list[RealisedVersion] = Field(description="Those with decisions, newest first.")
 
 
 class Health(BaseModel):

@@ -8,6 +8,7 @@ offsets: every record counts once, whatever the transport does.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sqlalchemy import text
@@ -50,6 +51,14 @@ class Ledger(Protocol):
         """Return the stored states among `keys`; one query, however many they are."""
         ...
 
+    def due(self, partition: int, upto_s: float, limit: int) -> list[StateRow]:
+        """Return states with a deadline at or before `upto_s`, at most `limit`, earliest first."""
+        ...
+
+    def earliest(self, partition: int) -> float:
+        """Return the earliest deadline of a partition's states; inf if there is none."""
+        ...
+
     def commit(self, commits: Sequence[PartitionCommit]) -> frozenset[int]:
         """Store batches, each partition whole or not at all; return those that were stored.
 
@@ -90,12 +99,18 @@ WHERE NOT EXISTS (
   SELECT 1 FROM partitions AS other WHERE other.group_id = :group AND other.topic = :topic
   AND (other.topic_id <> :topic_id OR other.n_partitions <> :n_partitions))
 ON CONFLICT (group_id, topic, partition) DO UPDATE SET epoch = partitions.epoch + 1
-RETURNING epoch, next_offset
+RETURNING epoch, next_offset, clock_s
 """)
 
 POSITIONS = text("""
-SELECT partition, epoch, next_offset FROM partitions
+SELECT partition, epoch, next_offset, clock_s FROM partitions
 WHERE group_id = :group AND topic = :topic AND topic_id = :topic_id ORDER BY partition
+""")
+
+EARLIEST = text("""
+SELECT min(deadline_s) FROM states WHERE deadline_s IS NOT NULL AND partition_id = (
+  SELECT id FROM partitions WHERE group_id = :group AND topic = :topic AND topic_id = :topic_id
+  AND partition = :partition)
 """)
 
 STRANGER = text("""
@@ -159,6 +174,17 @@ class SqlLedger:
         rows = self._read(lambda connection: load(connection, self.topic, partition, keys))
         return {StateKey(row.detector, row.stream_id): row for row in rows}
 
+    def due(self, partition: int, upto_s: float, limit: int) -> list[StateRow]:
+        """Return states that are due; see `Ledger.due`."""
+        due = ledger_postgres.due if self._postgres else ledger_sqlite.due
+        return self._read(lambda connection: due(connection, self.topic, partition, upto_s, limit))
+
+    def earliest(self, partition: int) -> float:
+        """Return the earliest deadline; see `Ledger.earliest`."""
+        values = {**self.topic._asdict(), "partition": partition}
+        found = self._read(lambda connection: connection.execute(EARLIEST, values).scalar())
+        return math.inf if found is None else float(found)
+
     def commit(self, commits: Sequence[PartitionCommit]) -> frozenset[int]:
         """Store batches; see `Ledger.commit`."""
         if not commits:
@@ -171,7 +197,7 @@ class SqlLedger:
         """Return epochs and next offsets; see `Ledger.positions`."""
         with store_errors(self._engine), self._engine.connect() as connection:
             rows = connection.execute(POSITIONS, self.topic._asdict()).all()
-        return {partition: Claim(epoch, next_offset) for partition, epoch, next_offset in rows}
+        return {partition: Claim(*claim) for partition, *claim in rows}
 
     def _claim(self, partition: int) -> Claim:
         values = {**self.topic._asdict(), "partition": partition}

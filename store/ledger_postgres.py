@@ -2,7 +2,7 @@
 
 One statement, sent in autocommit mode: it is applied or not, and a process that is stopped at any
 instant holds no row lock. Arrays of texts and bytes travel in binary; the parts that a call does
-not need are left out, so there are at most 16 statements, each prepared by psycopg.
+not need are left out, so there are at most 32 statements, each prepared by psycopg.
 """
 
 from __future__ import annotations
@@ -37,22 +37,33 @@ LOAD = """
 WITH p AS (
   SELECT id FROM partitions WHERE group_id = %(group)t::text AND topic = %(topic)t::text
   AND topic_id = %(topic_id)t::text AND partition = %(partition)s::int)
-SELECT s.detector, s.stream_id, s.version, s.episode, s.phase, s.steps, s.data
+SELECT s.detector, s.stream_id, s.version, s.episode, s.phase, s.steps, s.data, s.deadline_s,
+  s.pending
 FROM unnest(%(detector)b::text[], %(stream_id)b::text[]) AS k(detector, stream_id)
 CROSS JOIN LATERAL (
   SELECT * FROM states WHERE states.stream_id = k.stream_id AND states.detector = k.detector
   AND states.partition_id = (SELECT id FROM p) OFFSET 0) AS s
 """
 
+DUE = """
+SELECT detector, stream_id, version, episode, phase, steps, data, deadline_s, pending
+FROM states WHERE deadline_s <= %(upto_s)s::float8 AND partition_id = (
+  SELECT id FROM partitions WHERE group_id = %(group)t::text AND topic = %(topic)t::text
+  AND topic_id = %(topic_id)t::text AND partition = %(partition)s::int)
+ORDER BY deadline_s LIMIT %(limit)s::int
+"""
+
 OWNED = """
 WITH v AS (
-  SELECT * FROM unnest(%(v_partition)t::int[], %(v_epoch)t::bigint[], %(v_next)t::bigint[])
-  AS v(partition, epoch, next_offset)
+  SELECT * FROM unnest(%(v_partition)t::int[], %(v_epoch)t::bigint[], %(v_next)t::bigint[],
+    %(v_clock)t::float8[])
+  AS v(partition, epoch, next_offset, clock_s)
 ), mine AS (
   SELECT * FROM partitions
   WHERE group_id = %(group)t::text AND topic = %(topic)t::text AND topic_id = %(topic_id)t::text
 ), ok AS (
-  UPDATE partitions p SET next_offset = v.next_offset FROM v
+  UPDATE partitions p SET next_offset = v.next_offset, clock_s = coalesce(v.clock_s, p.clock_s)
+  FROM v
   WHERE p.group_id = %(group)t::text AND p.topic = %(topic)t::text
     AND p.topic_id = %(topic_id)t::text
     AND p.partition = v.partition AND p.epoch = v.epoch AND p.next_offset <= v.next_offset
@@ -61,16 +72,26 @@ WITH v AS (
 
 PARTS = {
     "states": """, st AS (
-  INSERT INTO states (partition_id, detector, stream_id, version, episode, phase, steps, data)
-  SELECT ok.id, x.detector, x.stream_id, x.version, x.episode, x.phase, x.steps, x.data
+  INSERT INTO states (partition_id, detector, stream_id, version, episode, phase, steps, data,
+    deadline_s, pending)
+  SELECT ok.id, x.detector, x.stream_id, x.version, x.episode, x.phase, x.steps, x.data,
+    x.deadline_s, x.pending
   FROM unnest(%(s_partition)t::int[], %(s_detector)b::text[], %(s_stream_id)b::text[],
     %(s_version)b::text[], %(s_episode)b::text[], %(s_phase)b::text[], %(s_steps)t::bigint[],
-    %(s_data)b::bytea[])
-    AS x(partition, detector, stream_id, version, episode, phase, steps, data)
+    %(s_data)b::bytea[], %(s_deadline)t::float8[], %(s_pending)t::bytea[])
+    AS x(partition, detector, stream_id, version, episode, phase, steps, data, deadline_s,
+      pending)
   JOIN ok USING (partition)
   ON CONFLICT (stream_id, detector, partition_id) DO UPDATE SET version = excluded.version,
     episode = excluded.episode, phase = excluded.phase, steps = excluded.steps,
-    data = excluded.data, updated_at = excluded.updated_at
+    data = excluded.data, updated_at = excluded.updated_at, deadline_s = excluded.deadline_s,
+    pending = excluded.pending
+)""",
+    "forgotten": """, fg AS (
+  DELETE FROM states USING ok JOIN unnest(%(f_partition)t::int[], %(f_detector)b::text[],
+    %(f_stream_id)b::text[]) AS x(partition, detector, stream_id) USING (partition)
+  WHERE states.partition_id = ok.id AND states.detector = x.detector
+    AND states.stream_id = x.stream_id
 )""",
     "decisions": """, de AS (
   INSERT INTO decisions (id, detector, version, stream_id, episode, label, probability, halt_step,
@@ -134,6 +155,14 @@ def load(
     return [StateRow(*row) for row in _execute(connection, LOAD, values)]
 
 
+def due(
+    connection: Connection, topic: Topic, partition: int, upto_s: float, limit: int
+) -> list[StateRow]:
+    """Return states that are due, earliest first."""
+    values = {**topic._asdict(), "partition": partition, "upto_s": upto_s, "limit": limit}
+    return [StateRow(*row) for row in _execute(connection, DUE, values)]
+
+
 def commit(
     engine: Engine, transact: Transact, topic: Topic, commits: Sequence[PartitionCommit]
 ) -> frozenset[int]:
@@ -182,6 +211,7 @@ def _compose(topic: Topic, commits: Sequence[PartitionCommit]) -> tuple[str, dic
         "v_partition": _array(c.partition for c in ordered),
         "v_epoch": _array(c.epoch for c in ordered),
         "v_next": _array(c.next_offset for c in ordered),
+        "v_clock": _array(c.clock_s for c in ordered),
     }
     parts = tuple(part for part in PARTS if any(getattr(c, part) for c in ordered))
     for part in parts:
@@ -204,7 +234,13 @@ def _states(rows: list[StateRow]) -> dict[str, Any]:
         "s_phase": [r.phase for r in rows],
         "s_steps": _array(r.steps for r in rows),
         "s_data": [r.data for r in rows],
+        "s_deadline": _sparse([r.deadline_s for r in rows]),
+        "s_pending": _sparse([None if r.pending is None else _hex(r.pending) for r in rows]),
     }
+
+
+def _forgotten(rows: list[StateKey]) -> dict[str, Any]:
+    return {"f_detector": [r.detector for r in rows], "f_stream_id": [r.stream_id for r in rows]}
 
 
 def _decisions(rows: list[NewDecision]) -> dict[str, Any]:
@@ -248,9 +284,10 @@ def _dead_letters(rows: list[Any]) -> dict[str, Any]:
     }
 
 
-PREFIX = {"states": "s", "decisions": "d", "outcomes": "o", "dead_letters": "l"}
+PREFIX = {"states": "s", "forgotten": "f", "decisions": "d", "outcomes": "o", "dead_letters": "l"}
 COLUMNS: dict[str, Callable[[list[Any]], dict[str, Any]]] = {
     "states": _states,
+    "forgotten": _forgotten,
     "decisions": _decisions,
     "outcomes": _outcomes,
     "dead_letters": _dead_letters,
@@ -264,6 +301,15 @@ def _array(items: Iterable[object]) -> str:
     the largest number; so one prepared statement serves all calls.
     """
     return "{" + ",".join(["NULL" if item is None else str(item) for item in items]) + "}"
+
+
+def _sparse(items: Sequence[object]) -> str:
+    """Write an array, or an empty one if it would hold nulls only: `unnest` fills them in."""
+    return _array(items) if any(item is not None for item in items) else "{}"
+
+
+def _hex(data: bytes) -> str:
+    return f'"\\\\x{data.hex()}"'
 
 
 def _instant(time: datetime | None) -> str | None:

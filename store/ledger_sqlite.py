@@ -26,15 +26,23 @@ if TYPE_CHECKING:
 
 # CROSS JOIN keeps the order of the tables: look each key up, do not scan the states
 LOAD = """
-SELECT s.detector, s.stream_id, s.version, s.episode, s.phase, s.steps, s.data
+SELECT s.detector, s.stream_id, s.version, s.episode, s.phase, s.steps, s.data,
+  s.deadline_s, s.pending
 FROM json_each(?) AS k CROSS JOIN states AS s
 ON s.detector = json_extract(k.value, '$[0]') AND s.stream_id = json_extract(k.value, '$[1]')
 AND s.partition_id = (SELECT id FROM partitions WHERE group_id = ? AND topic = ?
   AND topic_id = ? AND partition = ?)
 """
 
+DUE = """
+SELECT detector, stream_id, version, episode, phase, steps, data, deadline_s, pending
+FROM states WHERE deadline_s <= ? AND partition_id = (SELECT id FROM partitions
+  WHERE group_id = ? AND topic = ? AND topic_id = ? AND partition = ?)
+ORDER BY deadline_s LIMIT ?
+"""
+
 MOVE = text("""
-UPDATE partitions SET next_offset = :next_offset
+UPDATE partitions SET next_offset = :next_offset, clock_s = coalesce(:clock_s, clock_s)
 WHERE group_id = :group AND topic = :topic AND topic_id = :topic_id AND partition = :partition
 AND epoch = :epoch AND next_offset <= :next_offset RETURNING id
 """)
@@ -54,12 +62,16 @@ DECISIONS = (
 """One statement for all decisions of a batch: composing one for each took half of a commit."""
 
 STATES = """
-INSERT INTO states (partition_id, detector, stream_id, version, episode, phase, steps, data)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO states (partition_id, detector, stream_id, version, episode, phase, steps, data,
+  deadline_s, pending)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (stream_id, detector, partition_id) DO UPDATE SET version = excluded.version,
   episode = excluded.episode, phase = excluded.phase, steps = excluded.steps,
-  data = excluded.data, updated_at = excluded.updated_at
+  data = excluded.data, updated_at = excluded.updated_at, deadline_s = excluded.deadline_s,
+  pending = excluded.pending
 """
+
+FORGET = "DELETE FROM states WHERE partition_id = ? AND detector = ? AND stream_id = ?"
 
 
 def load(
@@ -69,6 +81,14 @@ def load(
     wanted = json.dumps([list(key) for key in keys])
     values = (wanted, topic.group, topic.topic, topic.topic_id, partition)
     return [StateRow(*row) for row in connection.exec_driver_sql(LOAD, values)]
+
+
+def due(
+    connection: Connection, topic: Topic, partition: int, upto_s: float, limit: int
+) -> list[StateRow]:
+    """Return states that are due, earliest first."""
+    values = (upto_s, topic.group, topic.topic, topic.topic_id, partition, limit)
+    return [StateRow(*row) for row in connection.exec_driver_sql(DUE, values)]
 
 
 def commit(
@@ -101,6 +121,7 @@ def _commit(
             "partition": commit.partition,
             "epoch": commit.epoch,
             "next_offset": commit.next_offset,
+            "clock_s": commit.clock_s,
         }
         partition_id = connection.execute(MOVE, values).scalar_one_or_none()
         if partition_id is not None:
@@ -113,11 +134,10 @@ def _commit(
 
 def _store(connection: Connection, group: str, partition_id: int, commit: PartitionCommit) -> None:
     if commit.states:
-        rows = [
-            (partition_id, s.detector, s.stream_id, s.version, s.episode, s.phase, s.steps, s.data)
-            for s in commit.states
-        ]
-        connection.exec_driver_sql(STATES, rows)
+        connection.exec_driver_sql(STATES, [(partition_id, *state) for state in commit.states])
+    if commit.forgotten:
+        doomed = [(partition_id, *key) for key in commit.forgotten]
+        connection.exec_driver_sql(FORGET, doomed)
     if commit.decisions:
         _decide(connection, group, commit.decisions)
     if commit.outcomes:

@@ -77,7 +77,13 @@ class RecordLog:
 
     def append(self, records: Sequence[tuple[str, bytes]]) -> list[LogPosition]:
         """Append (stream_id, value) pairs, all or none; they are on disk when this returns."""
-        return self._transact(lambda connection: self._append(connection, records))
+        placed = [(partition_of(key, self.n_partitions), key, value) for key, value in records]
+        return self._transact(lambda connection: self._append(connection, placed))
+
+    def append_everywhere(self, value: bytes) -> list[LogPosition]:
+        """Append a record without a stream to every partition, all or none."""
+        placed = [(partition, "", value) for partition in range(self.n_partitions)]
+        return self._transact(lambda connection: self._append(connection, placed))
 
     def end(self, partition: int) -> int:
         """Return the offset that the next record of `partition` will get."""
@@ -127,12 +133,11 @@ class RecordLog:
         return ids[0]
 
     def _append(
-        self, connection: Connection, records: Sequence[tuple[str, bytes]]
+        self, connection: Connection, records: Sequence[tuple[int, str, bytes]]
     ) -> list[LogPosition]:
         ends = self._ends(connection)
         positions, rows = [], []
-        for stream_id, value in records:
-            partition = partition_of(stream_id, self.n_partitions)
+        for partition, key, value in records:
             position = LogPosition(partition, ends[partition])
             ends[partition] += 1
             positions.append(position)
@@ -140,7 +145,7 @@ class RecordLog:
                 {
                     "partition": position.partition,
                     "record_offset": position.offset,
-                    "key": stream_id,
+                    "key": key,
                     "value": value,
                 }
             )

@@ -24,6 +24,8 @@ class Claim(NamedTuple):
 
     epoch: int
     next_offset: int
+    clock_s: float | None = None
+    """The partition's clock: the latest tick committed there, seconds from 1970 UTC."""
 
 
 class StateRow(NamedTuple):
@@ -41,6 +43,11 @@ class StateRow(NamedTuple):
     """Steps seen in this episode, those after the halt included."""
     data: bytes
     """`streams.state` encoding."""
+    deadline_s: float | None = None
+    """The first tick at or after this time must look at the stream; it may find that nothing is
+    due yet. -inf: any tick. None: none need."""
+    pending: bytes | None = None
+    """Records held back to be brought into order; `streams.reorder` encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class NewDecision:
     probability: float
     halt_step: int
     reason: str
-    """``threshold``, ``horizon`` or ``end``."""
+    """``threshold``, ``horizon``, ``end`` or ``idle``."""
     readiness: float | None
     """Readiness at the halt; None where it was not eligible (-inf)."""
     threshold: float | None
@@ -65,7 +72,8 @@ class NewDecision:
     explanation: dict[str, Any]
     trajectory: list[dict[str, Any]]
     event_time: datetime | None
-    """Time the deciding record carries, UTC; None if it carries none."""
+    """Time the deciding record carries, UTC; None if it carries none. Where the clock decided, the
+    time of the stream's last record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ class NewOutcome:
     late_label: str
     late_probability: float
     length: int
-    """T_i: the stream's end as the engine saw it (end marker or horizon), in steps."""
+    """T_i: the stream's end as the engine saw it (end marker, time-out or horizon), in steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +114,7 @@ class PartitionCommit:
     decisions: tuple[NewDecision, ...] = ()
     outcomes: tuple[NewOutcome, ...] = ()
     dead_letters: tuple[NewDeadLetter, ...] = ()
+    clock_s: float | None = None
+    """Where the partition's clock moves to; None: it stays."""
+    forgotten: tuple[StateKey, ...] = ()
+    """States to delete; none of them is among `states`."""

@@ -46,6 +46,9 @@ def check(commits: Sequence[PartitionCommit]) -> None:
         if len(keys) < len(commit.states):
             trouble = f"two states of one stream in partition {commit.partition}"
             raise CommitRefusedError(trouble)
+        if not keys.isdisjoint(commit.forgotten):
+            trouble = f"a state both kept and forgotten in partition {commit.partition}"
+            raise CommitRefusedError(trouble)
         _check_names("states", STATE_NAMES, commit.states)
         _check_names("decisions", DECISION_NAMES, commit.decisions)
         _check_names("outcomes", OUTCOME_NAMES, commit.outcomes)

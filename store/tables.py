@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -26,7 +27,7 @@ from sqlalchemy.types import Integer
 
 from store.instants import Instant, utc_now
 
-REVISION = "0001"
+REVISION = "0003"
 """The migration that makes these very tables; the newest in `migrations/versions`."""
 
 NAMES = {
@@ -71,6 +72,8 @@ class PartitionRow(Base):
     epoch: Mapped[int] = mapped_column(BigInteger)
     """Raised by each claim; a commit under an older epoch changes nothing."""
     next_offset: Mapped[int] = mapped_column(BigInteger)
+    clock_s: Mapped[float | None]
+    """Time of the latest tick committed here, seconds from 1970 UTC; None = there was none."""
 
 
 class StateTable(Base):
@@ -82,6 +85,14 @@ class StateTable(Base):
         # costs a tenth of the ledger's speed
         PrimaryKeyConstraint("stream_id", "detector", "partition_id"),
         Index(None, "detector", "version", "phase"),
+        # streams that wait for the clock only: the others cost nothing
+        Index(
+            "ix_states_partition_id_deadline_s",
+            "partition_id",
+            "deadline_s",
+            postgresql_where=text("deadline_s IS NOT NULL"),
+            sqlite_where=text("deadline_s IS NOT NULL"),
+        ),
         CheckConstraint("phase IN ('open', 'halted', 'ended')", name="phase_is_known"),
         # half of each page stays free for the next version of its rows, which then need no new
         # index entries: twice the updates a second
@@ -99,6 +110,10 @@ class StateTable(Base):
     steps: Mapped[int] = mapped_column(BigInteger)
     data: Mapped[bytes] = mapped_column(LargeBinary)
     updated_at: Mapped[datetime] = mapped_column(Instant, server_default=utc_now())
+    deadline_s: Mapped[float | None]
+    """A tick from this time on must look at the stream; -infinity = any tick."""
+    pending: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    """Records held back to be brought into order."""
 
 
 class DecisionTable(Base):
@@ -107,7 +122,9 @@ class DecisionTable(Base):
     __tablename__ = "decisions"
     __table_args__ = (
         UniqueConstraint("detector", "stream_id", "episode"),
-        CheckConstraint("reason IN ('threshold', 'horizon', 'end')", name="reason_is_known"),
+        CheckConstraint(
+            "reason IN ('threshold', 'horizon', 'end', 'idle')", name="reason_is_known"
+        ),
         CheckConstraint("halt_step >= 1", name="halt_step_positive"),
         CheckConstraint("probability >= 0 AND probability <= 1", name="probability_in_range"),
         Index(None, "decided_at", "id"),
@@ -237,6 +254,49 @@ class DetectorVersionRow(Base):
     card: Mapped[dict[str, Any]] = mapped_column(Json)
     certificate: Mapped[dict[str, Any]] = mapped_column(Json)
     registered_at: Mapped[datetime] = mapped_column(Instant)
+    alarm: Mapped[str | None] = mapped_column(String(128))
+    """Label that a one-sided rule alone may answer early; None under any other rule."""
+
+
+class DetectorClassRow(Base):
+    """A label that some version of a detector can answer; a truth is checked against these."""
+
+    __tablename__ = "detector_classes"
+
+    detector: Mapped[str] = mapped_column(String(64), primary_key=True)
+    label: Mapped[str] = mapped_column(String(128), primary_key=True)
+
+
+class LabelTable(Base):
+    """What a source says is the truth about a stream; all are kept, contradictions too."""
+
+    __tablename__ = "labels"
+    __table_args__ = (
+        UniqueConstraint("source", "label_id"),
+        CheckConstraint("via IN ('api', 'topic', 'cli')", name="via_is_known"),
+        Index(None, "stream_id", "id"),
+        Index(None, "detector", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    source: Mapped[str] = mapped_column(String(128))
+    """Who says so: a person's or a system's name."""
+    label_id: Mapped[str] = mapped_column(String(256))
+    """The source's own name for this statement: sent again, it counts once."""
+    stream_id: Mapped[str] = mapped_column(String(256))
+    detector: Mapped[str | None] = mapped_column(String(64))
+    """None = whichever detector knows the label."""
+    episode: Mapped[str | None] = mapped_column(String(256))
+    """None = found by time, see `store.truths`."""
+    label: Mapped[str] = mapped_column(String(128))
+    labelled_at: Mapped[datetime | None] = mapped_column(Instant)
+    """When the truth was established, as the source says; None if it does not."""
+    received_at: Mapped[datetime] = mapped_column(Instant)
+    """When the store took it."""
+    via: Mapped[str] = mapped_column(String(8))
+    key_prefix: Mapped[str | None] = mapped_column(String(16))
+    """Of the API key that sent it; None unless it came by REST."""
 
 
 class PepperMarkRow(Base):

@@ -17,6 +17,7 @@ from api.services import ServicesDep
 from api.sessions import SessionDep
 from store import dead_letters
 from store.keys import Scope
+from streams.labels import LabelReason
 from streams.records import Reason
 
 router = APIRouter(
@@ -29,7 +30,7 @@ class DeadLetterQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Reason | None = None
+    reason: Reason | LabelReason | None = None
     detector: Name | None = None
     cursor: Cursor = None
     limit: Limit = 50

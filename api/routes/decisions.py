@@ -50,7 +50,7 @@ class DecisionQuery(BaseModel):
     version: Name | None = None
     label: Name | None = None
     stream_id: Name | None = None
-    reason: Literal["threshold", "horizon", "end"] | None = None
+    reason: Literal["threshold", "horizon", "end", "idle"] | None = None
     since: Moment | None = Field(
         default=None, description="Decided at or after, with a time zone."
     )

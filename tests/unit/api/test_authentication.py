@@ -19,16 +19,23 @@ ROUTES = {
     ("GET", "/v1/streams/pen-1"): Scope.DECISIONS_READ,
     ("GET", "/v1/detectors"): Scope.DECISIONS_READ,
     ("GET", "/v1/detectors/pendigits/v1"): Scope.DECISIONS_READ,
+    ("POST", "/v1/labels"): Scope.LABELS_WRITE,
+    ("GET", "/v1/labels"): Scope.DECISIONS_READ,
+    ("GET", "/v1/detectors/pendigits/realised"): Scope.DECISIONS_READ,
     ("GET", "/v1/dead-letters"): Scope.ADMIN,
     ("GET", "/metrics"): Scope.METRICS_READ,
     ("GET", "/openapi.json"): None,
+}
+BODIES = {
+    "/v1/events": b'{"stream_id": "a", "end": true}',
+    "/v1/labels": b'{"stream_id": "a", "label": "3", "source": "nurse"}',
 }
 each_route = pytest.mark.parametrize(("method", "path"), ROUTES)
 
 
 def ask(api, method, path, key):
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    content = b'{"stream_id": "a", "end": true}' if method == "POST" else None
+    content = BODIES[path] if method == "POST" else None
     headers["Content-Type"] = "application/json"
     return api.client.request(method, path, headers=headers, content=content)
 

@@ -187,7 +187,7 @@ def test_one_decision_comes_with_all_that_belongs_to_it(api, add, get, make_deci
     assert detail["decision"]["label"] == "3"
     assert detail["outcome"] == outcome | {"ended_at": "2026-11-22T09:30:00Z"}
     assert detail["certificate"] == {"alpha": 0.1, "thresholds": [0.5, None]}
-    assert detail["explanation"] == row["explanation"]
+    assert detail["explanation"] == row["explanation"] | {"unit": "nats"}
     assert detail["trajectory"] == row["trajectory"]
 
 

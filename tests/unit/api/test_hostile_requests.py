@@ -46,6 +46,25 @@ event_fields = st.fixed_dictionaries(
         "end": json_values | st.just(True),
     },
 )
+label_fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "stream_id": json_values | st.just("s"),
+        "label": json_values | st.just("3"),
+        "source": json_values | st.just("nurse"),
+        "v": json_values | st.just(1),
+        "label_id": json_values | text,
+        "detector": json_values | st.just("pendigits"),
+        "episode": json_values | text,
+        "time": json_values | st.datetimes().map(lambda at: at.isoformat() + "-14:00"),
+        "note": json_values,
+    },
+)
+labels = (
+    label_fields
+    | json_values
+    | st.lists(label_fields | json_values, max_size=5).map(lambda items: {"labels": items})
+)
 bodies = (
     raw
     | json_values.map(lambda value: json.dumps(value).encode())
@@ -59,7 +78,7 @@ bodies = (
 )
 names = st.sampled_from(
     ["detector", "version", "label", "stream_id", "reason", "since", "until", "min_probability",
-     "max_probability", "cursor", "limit", "offset"]
+     "max_probability", "source", "cursor", "limit", "offset"]
 )  # fmt: skip
 
 
@@ -97,6 +116,18 @@ def test_as_a_body(lone, lone_headers, body):
 
 
 @many
+@given(body=labels)
+def test_as_a_label(api, headers, body):
+    content = json.dumps(body).encode()
+    answer = api.client.post(
+        "/v1/labels", content=content, headers=headers | {"Content-Type": "application/json"}
+    )
+    check(answer)
+    if answer.status_code == 200:
+        assert answer.json()["stored"] + answer.json()["repeated"] > 0
+
+
+@many
 @given(
     query=st.lists(
         st.tuples(names, raw | text.map(lambda s: s.encode("utf-8", "surrogatepass"))), max_size=4
@@ -104,13 +135,18 @@ def test_as_a_body(lone, lone_headers, body):
 )
 def test_as_a_query(api, headers, query):
     encoded = "&".join(f"{name}={quote_from_bytes(value)}" for name, value in query)
-    for path in ("/v1/decisions", "/v1/dead-letters"):
+    for path in (
+        "/v1/decisions",
+        "/v1/dead-letters",
+        "/v1/labels",
+        "/v1/detectors/pendigits/realised",
+    ):
         check(api.client.get(f"{path}?{encoded}", headers=headers))
 
 
 @many
 @given(
-    path=st.sampled_from(["/v1/streams/", "/v1/decisions/", "/", "/v1/"]),
+    path=st.sampled_from(["/v1/streams/", "/v1/decisions/", "/v1/detectors/", "/", "/v1/"]),
     rest=raw | text.map(lambda s: s.encode("utf-8", "surrogatepass")),
 )
 def test_as_a_path(api, headers, path, rest):

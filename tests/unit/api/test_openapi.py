@@ -69,6 +69,16 @@ def test_the_described_event_has_the_fields_that_are_decoded(document):
     assert set(described) == {field.name for field in fields(Event)}
 
 
+def test_the_described_label_has_the_fields_that_are_decoded(document):
+    from msgspec.structs import fields
+
+    from streams.labels import Label
+
+    described = document["components"]["schemas"]["LabelIn"]
+    assert set(described["properties"]) == {field.name for field in fields(Label)}
+    assert set(described["required"]) == {field.name for field in fields(Label) if field.required}
+
+
 def test_the_examples_are_true(document):
     from api import problems, schemas
 

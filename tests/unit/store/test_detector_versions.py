@@ -51,3 +51,19 @@ def test_only_active_detectors_are_known(store_engine):
     register(store_engine, "pens", "v1")
     with Session(store_engine) as session:
         assert detectors.active_names(session) == {"pens"}
+
+
+def test_the_alarm_and_the_classes_of_a_version_known_before_are_noted(store_engine):
+    """A store from before labels knows its versions without them."""
+    register(store_engine, "pens", "v1")
+    with writing(store_engine) as connection:
+        assert detectors.classes(connection) == {}
+        for _ in range(2):
+            detectors.register(
+                connection, name="pens", version="v1", card={"other": 1}, certificate={},
+                now=NOW, classes=("quiet", "alarm"), alarm="alarm",
+            )  # fmt: skip
+        assert detectors.classes(connection) == {"pens": {"quiet", "alarm"}}
+    with Session(store_engine) as session:
+        (row,) = detectors.versions(session)
+    assert (row.alarm, row.card, row.certificate) == ("alarm", {}, {"alpha": 0.1})

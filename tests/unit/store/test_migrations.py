@@ -102,6 +102,31 @@ def test_upgrading_what_is_new_already_changes_nothing(bare):
         assert connection.execute(text("SELECT next_offset FROM log_partitions")).scalar() == 7
 
 
+def test_detector_versions_survive_the_way_to_labels_and_back(bare):
+    migrations.upgrade(bare, "0001")
+    with bare.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO detector_versions (name, version, status, card, certificate, "
+                "registered_at) VALUES ('pens', 'v1', 'active', '{}', '{\"alpha\": 0.1}', "
+                "'2026-11-22 09:30:00.000000')"
+            )
+        )
+    kept = text("SELECT name, version, status, registered_at FROM detector_versions")
+
+    def rows():
+        with bare.connect() as connection:
+            return connection.execute(kept).all()
+
+    before = rows()
+    migrations.upgrade(bare, "0002")
+    assert rows() == before
+    with bare.connect() as connection:
+        assert connection.execute(text("SELECT alarm FROM detector_versions")).scalar() is None
+    migrations.downgrade(bare, "0001")
+    assert rows() == before
+
+
 def test_several_processes_may_upgrade_at_once(bare_url):
     failures, barrier = [], threading.Barrier(4)
 
