@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.errors import CommandError
 from cli.keys import first_admin_key
-from cli.serving import announce, load_roster
+from cli.serving import announce, course, follower, load_roster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cli.settings import Settings
     from store.session import Transact
     from streams.drivers.embedded import EmbeddedDriver, LogIngest
+    from streams.roster import Roster
 
 TOPIC = "embedded-log"
 N_PARTITIONS = 1
@@ -120,6 +122,7 @@ def _start(
     from store.outbox import Outbox
     from streams.drivers.embedded import GROUP, EmbeddedDriver, LogFetcher, LogIngest
     from streams.metrics import WorkerMetrics
+    from streams.ticks import Ticker
     from streams.worker import Worker
 
     pepper = load_pepper(settings.resolved_pepper_file())
@@ -128,10 +131,17 @@ def _start(
     log = RecordLog(engine, N_PARTITIONS, transact=transact)
     ledger = SqlLedger(engine, GROUP, TOPIC, log.log_id, N_PARTITIONS, transact=transact).open()
     worker = Worker(
-        roster, ledger, LogFetcher(log), topic_id=log.log_id, cache_streams=settings.cache_streams
+        roster,
+        ledger,
+        LogFetcher(log),
+        topic_id=log.log_id,
+        cache_streams=settings.cache_streams,
+        records_tick=settings.tick_s == 0,
     )
     outbox = Outbox(engine, GROUP, transact=transact)
-    driver = EmbeddedDriver(worker, log, tidy=outbox.clear)  # nothing is published from here
+    follow = follower(settings, roster, transact)
+    # nothing is published from here
+    driver = EmbeddedDriver(worker, log, tidy=outbox.clear, follow=follow)
     ingest = LogIngest(log, driver.wake)
     metrics = CollectorRegistry()
     metrics.register(WorkerMetrics(worker))
@@ -148,4 +158,24 @@ def _start(
     first_admin_key(transact, settings, pepper)  # last: a start that fails shows no key
     driver.start()
     running.callback(driver.stop)
+    if settings.tick_s:
+        ticker = Ticker(ingest.append_everywhere, settings.tick_s)
+        ticker.start()
+        running.callback(ticker.stop)
+    _learn(settings, engine, roster, running)
     return Embedded(create_app(services), engine, ingest, driver, roster.names)
+
+
+def _learn(settings: Settings, engine: Engine, roster: Roster, running: ExitStack) -> None:
+    """Learn from labels, if a detector that runs here does and its new versions are taken up."""
+    from detectors.learning import learns
+    from streams.drivers.learner import LearnerThread
+
+    every = settings.learn_every
+    names = [d.name for d in roster.detectors if learns(d) and d.name in roster.following]
+    if every and names:
+        learner = LearnerThread(
+            {name: partial(course, settings, engine, name, every=every) for name in names}
+        )
+        learner.start()
+        running.callback(learner.stop)

@@ -6,7 +6,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -16,10 +16,13 @@ from cli import kafka
 from cli.errors import CommandError
 from cli.output import JsonOption, emit, note, progress
 from cli.recorded import part
+from cli.stamps import Stamps, TickedTopic, played, settle_s
 
 if TYPE_CHECKING:
     from cli.settings import Settings
+    from detectors.scoring import StreamSet
     from streams.produce import BadLine, Keyed
+    from streams.records import Event
 
 LINES = {".jsonl", ".ndjson", ".json"}
 SHOWN_BAD_LINES = 20
@@ -41,6 +44,9 @@ def produce(
         int, typer.Option(min=1, help="Recorded streams under way at a time.")
     ] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of recorded streams.")] = 0,
+    time: Annotated[
+        Stamps, typer.Option(help="Times of a recorded set: as recorded, or moved to begin now.")
+    ] = Stamps.RECORDED,
     raw: Annotated[
         bool, typer.Option("--raw", help="Send lines as they are, good or bad.")
     ] = False,
@@ -49,6 +55,7 @@ def produce(
     """Send records to the topic and wait until all are durable.
 
     Lines that are no records are not sent; they are reported by number, and the exit code is 1.
+    A set with recorded times is sent in their order, with ticks of that time among its records.
     """
     from cli.settings import Settings
     from streams.produce import TopicProducer, paced
@@ -58,14 +65,21 @@ def produce(
     kafka.hush()
     name = None if detector is None else detector_name(settings, detector)
     bad: list[BadLine] = []
-    with _records(settings, source, name, split, concurrent, seed, raw) as (records, total):
-        due = paced(islice(_good(records, bad), limit), rate)
+
+    def play(streams: StreamSet) -> Iterator[Event | datetime]:
+        return played(
+            streams, str(name), time, settle_s=settle_s(settings, str(detector)), seed=seed,
+            concurrent=concurrent,
+        )  # fmt: skip
+
+    with _records(settings, source, name, split, play, raw) as (records, total):
+        due = paced(_first(_good(records, bad), limit), rate)
         expected = min(x for x in (total, limit) if x is not None) if total or limit else None
         with (
             TopicProducer(servers, settings.topic) as producer,
             progress("produce", expected) as advance,
         ):
-            _send(due, producer.send, advance)
+            _send(due, TickedTopic(servers, producer, settings.topic).send, advance)
             producer.finish()
     sent = producer.acknowledged
     emit({"sent": sent, "refused": len(bad), "topic": settings.topic}, as_json)
@@ -91,10 +105,9 @@ def _records(
     source: str,
     detector: str | None,
     split: str,
-    concurrent: int,
-    seed: int,
+    play: Callable[[StreamSet], Iterator[Event | datetime]],
     raw: bool,
-) -> Iterator[tuple[Iterable[Keyed | BadLine], int | None]]:
+) -> Iterator[tuple[Iterable[Keyed | datetime | BadLine], int | None]]:
     """Open the source; gives its records, and how many there are if that is known."""
     from streams.produce import from_event, from_lines
 
@@ -102,14 +115,12 @@ def _records(
         with _lines(source) as lines:
             yield from_lines(lines, detector=detector, raw=raw), None
         return
-    from streams.replay import events
-
     if detector is None:
         message = "a recorded set needs --detector: whom its records are for."
         raise CommandError(message)
     streams = part(settings, source, split)
-    played = events(streams, detector, seed=seed, concurrent=concurrent)
-    yield (from_event(event) for event in played), int(streams.lengths.sum())
+    keyed = (item if isinstance(item, datetime) else from_event(item) for item in play(streams))
+    yield keyed, int(streams.lengths.sum())
 
 
 @contextmanager
@@ -126,7 +137,9 @@ def _lines(source: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _good(records: Iterable[Keyed | BadLine], bad: list[BadLine]) -> Iterator[Keyed]:
+def _good(
+    records: Iterable[Keyed | datetime | BadLine], bad: list[BadLine]
+) -> Iterator[Keyed | datetime]:
     """Pass records on; note bad lines, and say which they are, never what they hold."""
     from streams.produce import BadLine
 
@@ -141,13 +154,25 @@ def _good(records: Iterable[Keyed | BadLine], bad: list[BadLine]) -> Iterator[Ke
             note("further bad lines are counted, not listed")
 
 
+def _first(records: Iterable[Keyed | datetime], limit: int | None) -> Iterator[Keyed | datetime]:
+    """Pass on so many records, and the ticks among them."""
+    sent = 0
+    for record in records:
+        if limit is not None and sent >= limit:
+            return
+        yield record
+        sent += not isinstance(record, datetime)
+
+
 def _send(
-    records: Iterable[Keyed], send: Callable[[Keyed], None], advance: Callable[[int], None]
+    records: Iterable[Keyed | datetime],
+    send: Callable[[Keyed | datetime], None],
+    advance: Callable[[int], None],
 ) -> None:
     since = 0
     for record in records:
         send(record)
-        since += 1
+        since += not isinstance(record, datetime)
         if since == PROGRESS_EVERY:
             advance(since)
             since = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from cli.errors import CommandError
 from cli.output import JsonOption, emit, print_mapping, progress
 from cli.recorded import part
 from cli.rest import Rest
+from cli.stamps import Stamps, TickedTopic, settle_s
+from cli.stamps import played as stamped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +46,10 @@ def replay(
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many streams.")] = None,
     concurrent: Annotated[int, typer.Option(min=1, help="Streams under way at a time.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the order.")] = 0,
+    stamps: Annotated[
+        Stamps,
+        typer.Option("--time", help="Times of the set: as recorded, or moved to begin now."),
+    ] = Stamps.RECORDED,
     as_json: JsonOption = False,
 ) -> None:
     """Play recorded streams as if they were live, and count the decisions."""
@@ -50,7 +57,6 @@ def replay(
         message = "say where to: one of --to URL, --kafka SERVERS, --engine"
         raise typer.BadParameter(message)
     from cli.settings import Settings
-    from streams.replay import events
 
     settings = Settings()
     rest = None if to is None else Rest(to, "--to")
@@ -62,11 +68,16 @@ def replay(
         from cli.produce import detector_name
 
         name = detector_name(settings, detector)
-        played = events(streams, name, seed=seed, concurrent=concurrent)
+        settled_s = settle_s(settings, detector)
+        played = stamped(
+            streams, name, stamps, settle_s=settled_s, seed=seed, concurrent=concurrent
+        )
         rate = None if speed is None else speed * min(concurrent, len(streams))
         total = int(streams.lengths.sum())
         if rest is not None:
-            sent, decisions = _to_service(rest, played, total, rate, name, streams)
+            # Nobody may tick through the API: the service has a ticker of its own.
+            records = (item for item in played if not isinstance(item, datetime))
+            sent, decisions = _to_service(rest, records, total, rate, name, streams)
         else:
             sent, decisions = _to_topic(str(kafka), settings.topic, played, total, rate), None
     seconds = round(time.monotonic() - began, 3)
@@ -89,14 +100,18 @@ def _through_engine(settings: Settings, detector: str, streams: StreamSet) -> tu
 
 
 def _to_topic(
-    servers: str, topic: str, played: Iterator[Event], total: int, rate: float | None
+    servers: str, topic: str, played: Iterator[Event | datetime], total: int, rate: float | None
 ) -> int:
     from streams.produce import TopicProducer, from_event, paced
 
     with TopicProducer(servers, topic) as producer, progress("replay", total) as advance:
-        for event in paced(played, rate):
-            producer.send(from_event(event))
-            advance(1)
+        ticked = TickedTopic(servers, producer, topic)
+        for item in paced(played, rate):
+            if isinstance(item, datetime):
+                ticked.send(item)
+            else:
+                ticked.send(from_event(item))
+                advance(1)
         producer.finish()
         return producer.acknowledged
 

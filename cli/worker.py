@@ -8,6 +8,7 @@ import socket
 import threading
 from contextlib import ExitStack
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 from uuid import uuid4
 
@@ -41,20 +42,35 @@ def worker(
     detector: Annotated[
         list[str], typer.Option(help="Detector to run: folder or name[@version]; may be repeated.")
     ],
+    topic: Annotated[
+        str | None,
+        typer.Option(help="Run the detectors of this topic only; default: a process for each."),
+    ] = None,
     driver: Annotated[Driver, typer.Option(help="How records are read.")] = Driver.FAUST,
 ) -> None:
     """Read records from Kafka, decide, and store decisions, until told to stop.
 
     Start several to share the partitions; all of a group (TOCSIN_GROUP) run the same detectors.
+    Which topic a detector listens to stands under [source] in its configuration; without that it
+    is TOCSIN_TOPIC. Another topic than that is read by a group of its own, GROUP.TOPIC.
     """
-    from cli import logs
+    from cli import crew, logs
 
     settings = Settings()
     logs.configure(settings.log_level)
     if settings.log_level != "debug":
         kafka.hush()
-    code = serve(settings, detector)
-    leave(code)
+    kafka.servers(settings)  # says first what is missing first
+    topics = crew.by_topic(settings, detector)
+    if topic is not None:
+        if topic not in topics:
+            message = f"none of the detectors listens to {topic}; they do to {', '.join(topics)}"
+            raise typer.BadParameter(message, param_hint="--topic")
+        topics = {topic: topics[topic]}
+    if len(topics) > 1:
+        raise SystemExit(crew.serve_all(topics))
+    ((only, references),) = topics.items()
+    leave(serve(crew.settings_for(settings, only), references))
 
 
 def leave(code: int) -> None:
@@ -75,7 +91,7 @@ def serve(settings: Settings, references: Sequence[str], *, deliver: Deliver | N
 
     `deliver` stands between Faust and the worker, for tests that lose deliveries.
     """
-    from cli.serving import announce, load_roster, shared_store
+    from cli.serving import announce, follower, load_roster, shared_store
     from store.session import direct
     from streams import topics
     from streams.drivers.faust import run
@@ -91,8 +107,18 @@ def serve(settings: Settings, references: Sequence[str], *, deliver: Deliver | N
         work = _worker(settings, engine, roster, topic, watch, running)
         beat = _enter(settings, engine, roster, running)
         announce(roster, engine, direct(engine), settings.group)  # not before the group takes it
+        follow = follower(settings, roster, direct(engine))
+        _read_labels(settings, engine, running)
+        if _may_tick(settings, roster):
+            _tick(settings, engine, topic, running)
         driver = _driver_settings(settings, servers)
-        return run(driver, work, beat=beat, watch=watch, deliver=deliver)
+        steps = partial(_in_turn, beat, follow)
+        return run(driver, work, beat=steps, watch=watch, deliver=deliver)
+
+
+def _in_turn(*calls: Callable[[], None]) -> None:
+    for call in calls:
+        call()
 
 
 def _watch(settings: Settings, topic: Topic) -> TopicWatch:
@@ -126,6 +152,7 @@ def _worker(
         topic_id=topic.topic_id,
         session_ticks=settings.session_timeout_s,
         cache_streams=settings.cache_streams,
+        records_tick=not _may_tick(settings, roster),
     )
 
 
@@ -137,7 +164,7 @@ def _enter(
     from store.outbox import Outbox
     from streams.outbox import LEASE_S, OutboxPublisher
 
-    me = f"{socket.gethostname()[:30]}-{os.getpid()}-{uuid4().hex[:8]}"
+    me = process_name()
 
     def enter() -> None:
         workers.register(engine, me, settings.group, roster.fingerprint, ALIVE_S)
@@ -147,7 +174,7 @@ def _enter(
             enter()  # silent for too long: others may have come with other detectors since
 
     enter()
-    running.callback(_quietly, lambda: workers.forget(engine, me))
+    running.callback(quietly, lambda: workers.forget(engine, me))
     outbox = Outbox(engine, settings.group)
     lease = outbox.lease(me, LEASE_S)
     publisher = OutboxPublisher(outbox, lease, kafka.servers(settings), settings.decisions_topic)
@@ -156,7 +183,39 @@ def _enter(
     return beat
 
 
-def _quietly(last: Callable[[], None]) -> None:
+def _read_labels(settings: Settings, engine: Engine, running: ExitStack) -> None:
+    """Take part in reading the labels topic; one process of all on this store does it."""
+    from streams.drivers.kafka_labels import label_reader
+
+    reader = label_reader(engine, process_name(), kafka.servers(settings), settings.labels_topic)
+    reader.start()
+    running.callback(reader.stop)
+
+
+def _may_tick(settings: Settings, roster: Roster) -> bool:
+    """Whether the topic is ours to write ticks into: its records are of our own schema."""
+    return settings.tick_s > 0 and all(source is None for source, _ in roster.sources)
+
+
+def _tick(settings: Settings, engine: Engine, topic: Topic, running: ExitStack) -> None:
+    """Take part in ticking; one process of all on this store does it for a topic."""
+    from store.leases import Lease
+    from streams.drivers.kafka_ticks import KafkaTicks
+    from streams.ticks import Ticker
+
+    lease = Lease(engine, f"ticks:{topic.name}"[:160], process_name(), 3.0 * settings.tick_s)
+    ticks = KafkaTicks(kafka.servers(settings), topic.name, topic.n_partitions)
+    ticker = Ticker(ticks.append, settings.tick_s, lease=lease)
+    ticker.start()
+    running.callback(ticker.stop)
+
+
+def process_name() -> str:
+    """Return a name that no other process has, for leases and lists."""
+    return f"{socket.gethostname()[:30]}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+def quietly(last: Callable[[], None]) -> None:
     """Do something on the way out that may as well be left to time."""
     from store.errors import StoreUnavailableError
 

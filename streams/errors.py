@@ -5,6 +5,7 @@
   - UnknownVersionError   open streams are pinned to a detector version that is not at hand
   - OtherChannelsError    open streams are pinned to a version that reads other channels
   - RecordsLostError      the topic no longer holds records that were not read yet
+  - MappingError          a detector's mapping of foreign records cannot be used
   - TopicError            a topic is missing, or is not what the ledger knows
   - BrokerError           Kafka cannot be reached, or refuses
 """
@@ -65,6 +66,16 @@ class RecordsLostError(StreamError):
             f"{topic}/{partition}: the next record to read is {wanted}, but the topic now begins "
             f"at {first}: {first - wanted} records were deleted unread. Their decisions cannot be "
             "made. Restore them, or move the position on knowingly with a new group."
+        )
+
+
+class MappingError(StreamError):
+    """A detector's mapping of foreign records cannot be used; nothing was read."""
+
+    def __init__(self, what: str, detail: str) -> None:
+        super().__init__(
+            f"the mapping of {what!r} cannot be used: {detail}. Correct [source] in the "
+            "detector's configuration; a path looks like `$.patient.id`."
         )
 
 

@@ -130,4 +130,5 @@ def _explanation(found: Explanation) -> dict[str, Any]:
             for item in found.contributions
         ],
         "rest": found.rest,
+        "unit": found.unit,
     }

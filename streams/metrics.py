@@ -23,6 +23,8 @@ COUNTS = {
     "repeats": "Records skipped because their event id had been seen.",
     "skipped": "Deliveries below the next offset.",
     "filled": "Records fetched directly.",
+    "ticks": "Ticks that streams were looked at for.",
+    "forgotten": "States deleted because their time was up.",
     "fenced": "Batches refused because another worker had claimed the partition.",
 }
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from models.inputs import Inputs
+
 Index = NDArray[np.intp]
 
 
@@ -28,13 +30,17 @@ class Arrivals:
     event_ids: Sequence[str]
     hashes: NDArray[np.uint64]
     """[m] `event_hash` of each id."""
-    n_frames: Index
+    n_steps: Index
     """[m]"""
     ends: NDArray[np.bool_]
-    """[m] an end marker follows the record's frames."""
-    frames: NDArray[np.float32]
-    """[sum of n_frames, d]"""
+    """[m] an end marker follows the record's steps."""
+    inputs: Inputs
+    """[sum of n_steps], as `models.inputs` holds them."""
     times: Sequence[datetime | None]
+    """As the records carry them."""
+    times_s: NDArray[np.float64]
+    """[m] seconds from 1970 UTC; a record that carries none has its partition's clock, NaN where
+    that is not known either."""
 
 
 class Round(NamedTuple):
@@ -42,9 +48,22 @@ class Round(NamedTuple):
 
     row: Index
     record: Index
-    frame: Index
-    """Row of `Arrivals.frames`; meaningless for an end marker."""
+    step: Index
+    """Row of `Arrivals.inputs`; meaningless for an end marker."""
     is_end: NDArray[np.bool_]
+
+    def only(self, which: NDArray[np.bool_]) -> Round:
+        """Return some of the items."""
+        return Round(self.row[which], self.record[which], self.step[which], self.is_end[which])
+
+
+def no_arrivals() -> Arrivals:
+    """Return a batch without records."""
+    none = np.empty(0, dtype=np.intp)
+    return Arrivals(
+        row=none, event_ids=(), hashes=none.astype(np.uint64), n_steps=none,
+        ends=none.astype(np.bool_), inputs=none, times=(), times_s=none.astype(np.float64),
+    )  # fmt: skip
 
 
 def event_hash(event_id: str) -> int:
@@ -118,6 +137,62 @@ def _walk(state: np.void, hashes: Sequence[int]) -> list[bool]:
     return keep
 
 
+def latest_times(
+    start: NDArray[np.float64], row: Index, times_s: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each stream's clock before and after each of its records, [m] both; NaN = unknown.
+
+    `start` are the clocks of the streams before all of them. A clock never goes backwards.
+
+    >>> times_s = np.array([5.0, np.nan, 3.0, 1.0, 7.0])
+    >>> before, after = latest_times(np.array([4.0, np.nan]), np.array([0, 1, 0, 1, 0]), times_s)
+    >>> before.tolist(), after.tolist()
+    ([4.0, nan, 5.0, nan, 5.0], [5.0, nan, 5.0, 1.0, 7.0])
+    """
+    order = np.argsort(row, kind="stable")
+    streams, known = row[order], np.fmax(times_s, start[row])[order]
+    # A running maximum in every stream at once, over ranks: they are whole numbers, so that a
+    # stream's can be lifted above all those of the stream before.
+    values, rank = np.unique(known, return_inverse=True)
+    rank[np.isnan(known)] = -1
+    lift = streams * (len(values) + 1)
+    rank = np.maximum.accumulate(rank + 1 + lift) - lift
+    latest = np.concatenate(([np.nan], values))[rank]
+    before = start[streams]
+    same = streams[1:] == streams[:-1]
+    before[1:][same] = latest[:-1][same]
+    back = np.empty(len(order), dtype=np.intp)
+    back[order] = np.arange(len(order))
+    return before[back], latest[back]
+
+
+@dataclass(frozen=True)
+class RecordClocks:
+    """What time it is in a stream at each record of a batch, [m]."""
+
+    latest_s: NDArray[np.float64]
+    """The stream's clock from the record on; NaN = not known."""
+    late_s: NDArray[np.float64]
+    """How much older the record is than what was scored already; <= 0 or NaN = it is not."""
+    refuses: bool
+    """Some record is to be refused as late."""
+
+    @classmethod
+    def of(
+        cls, rows: Rows, arrivals: Arrivals, kept: Index, refuses_late: bool
+    ) -> RecordClocks | None:
+        """Return the clocks of a batch; None if no record says what time it is."""
+        if np.isnan(arrivals.times_s).all():
+            return None
+        latest, late = np.full((2, len(arrivals.row)), np.nan)
+        times_s = arrivals.times_s[kept]
+        before, latest[kept] = latest_times(rows["last_s"], arrivals.row[kept], times_s)
+        late[kept] = before - times_s
+        if refuses_late:  # a record without a time of its own is not late
+            late[[time is None for time in arrivals.times]] = np.nan
+        return cls(latest, late, refuses_late and bool((late > 0).any()))
+
+
 def remember(rows: Rows, row: Index, hashes: NDArray[np.uint64]) -> None:
     """Add the hashes of accepted records to their streams' rings, in place."""
     rank = occurrence(row)
@@ -130,15 +205,15 @@ def remember(rows: Rows, row: Index, hashes: NDArray[np.uint64]) -> None:
 
 def rounds(arrivals: Arrivals, kept: Index) -> Iterator[Round]:
     """Yield the rounds of the kept records, first items first."""
-    n_items = arrivals.n_frames[kept] + arrivals.ends[kept]
+    n_items = arrivals.n_steps[kept] + arrivals.ends[kept]
     record = np.repeat(kept, n_items)
     # Which item of its record: counted from where the record's items begin.
     nth = np.arange(len(record)) - np.repeat(np.cumsum(n_items) - n_items, n_items)
-    first_frame = np.cumsum(arrivals.n_frames) - arrivals.n_frames
-    is_end = nth == arrivals.n_frames[record]
+    first_step = np.cumsum(arrivals.n_steps) - arrivals.n_steps
+    is_end = nth == arrivals.n_steps[record]
     row = arrivals.row[record]
     rank = occurrence(row)
     order = np.argsort(rank, kind="stable")
     for at in np.split(order, np.flatnonzero(np.diff(rank[order])) + 1):
         if len(at):
-            yield Round(row[at], record[at], first_frame[record[at]] + nth[at], is_end[at])
+            yield Round(row[at], record[at], first_step[record[at]] + nth[at], is_end[at])

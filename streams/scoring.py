@@ -13,6 +13,8 @@ import numpy as np
 from detectors.scoring import Scored as ScoredStreams
 from detectors.scoring import StreamSet
 from streams.engine import Engine, Scored, Streams
+from streams.instants import as_told, instant
+from streams.reorder import in_order
 from streams.rounds import Arrivals, event_hash
 from streams.state import fresh
 
@@ -32,7 +34,8 @@ def score(
 ) -> ScoredStreams:
     """Return what `detector` answers to `streams`, in their order.
 
-    Each stream is fed as it would be served: a record a step, then an end marker.
+    Each stream is fed as it would be served: a record a step, then an end marker. What comes after
+    a time-out is another episode, and left out: one stream of the set, one answer.
     """
     engine = Engine(detector, shadow_share=1.0)
     n, horizon = len(streams), detector.horizon
@@ -69,15 +72,21 @@ def _score_chunk(
     blank = Streams(
         [streams.stream_id(i) for i in range(first, stop)], [""] * n, fresh(engine.layout, n)
     )
-    result = engine.process(blank, _arrivals(streams, first, stop), watch)
-    for row, decision in result.decisions:
+    fed = arrivals(streams, first, stop, reorder_s=engine.limits.reorder_s)
+    result = engine.process(blank, fed, watch, until_end=True)
+    # A stream whose end marker was refused as late is closed by the clock.
+    closed, _ = engine.tick(result.streams, np.inf)
+    for row, decision in (*result.decisions, *closed.decisions):
         _note_decision(engine, found, first + row, decision)
-    for row, outcome in result.outcomes:
+    for row, outcome in (*result.outcomes, *closed.outcomes):
         _note_outcome(engine, found, first + row, outcome)
 
 
-def _arrivals(streams: StreamSet, first: int, stop: int) -> Arrivals:
-    """Return the records of streams `first` to `stop`: one a step, the last with an end marker."""
+def arrivals(streams: StreamSet, first: int, stop: int, *, reorder_s: float = 0.0) -> Arrivals:
+    """Return the records of streams `first` to `stop`: one a step, the last with an end marker.
+
+    With `reorder_s` they come as they would be let go by a detector that reorders.
+    """
     lengths = streams.lengths[first:stop]
     row = np.repeat(np.arange(stop - first), lengths)
     last: NDArray[np.intp] = np.cumsum(lengths) - 1
@@ -86,18 +95,36 @@ def _arrivals(streams: StreamSet, first: int, stop: int) -> Arrivals:
     ids = [
         streams.event_id(i, step)
         for i in range(first, stop)
-        for step in range(1, int(streams.lengths[i]) + 1)
+        for step in range(1, int(lengths[i - first]) + 1)
     ]
-    steps = np.arange(streams.frames.shape[1]) < lengths[:, None]
+    steps = slice(int(streams.offsets[first]), int(streams.offsets[stop]))
+    times_s, inputs = _times_s(streams, steps), streams.inputs[steps]
+    if streams.modality == "vitals":
+        inputs = inputs.copy()
+        inputs["time_s"] = times_s
+    order = in_order(row, times_s, reorder_s) if reorder_s else None
+    if order is not None:
+        times_s, inputs, ends = times_s[order], inputs[order], ends[order]
+        ids = [ids[at] for at in order.tolist()]
     return Arrivals(
         row=row,
         event_ids=ids,
         hashes=np.array([event_hash(event_id) for event_id in ids], dtype=np.uint64),
-        n_frames=np.ones(len(row), dtype=np.intp),
+        n_steps=np.ones(len(row), dtype=np.intp),
         ends=ends,
-        frames=streams.frames[first:stop][steps],
-        times=[None] * len(row),
+        inputs=inputs,
+        times=[instant(time_s) for time_s in times_s.tolist()],
+        times_s=times_s,
     )
+
+
+def _times_s(streams: StreamSet, steps: slice) -> NDArray[np.float64]:
+    """Return when some steps were recorded, as their records tell it; NaN where none does."""
+    if streams.times_s is not None:
+        return as_told(streams.times_s[steps])
+    if streams.modality == "vitals":
+        return as_told(np.asarray(streams.inputs["time_s"][steps], dtype=np.float64))
+    return np.full(steps.stop - steps.start, np.nan)
 
 
 def _note_decision(engine: Engine, found: ScoredStreams, i: int, decision: NewDecision) -> None:

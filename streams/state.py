@@ -52,10 +52,11 @@ class Phase(IntEnum):
     HALTED = 3
     """Decided; later records only count."""
     ENDED = 4
-    """Its end marker came; the next record opens a new episode."""
+    """Its end marker came, or it was silent for too long; the next record opens a new episode."""
 
 
 STORED_PHASE = {
+    Phase.UNKNOWN: "ended",
     Phase.OPEN: "open",
     Phase.SHADOW: "halted",
     Phase.HALTED: "halted",
@@ -92,6 +93,8 @@ def layout_for(classifier: Classifier, signal: Signal, horizon: int) -> Layout:
         ("stride", "<i4"),
         ("t", "<i4"),
         ("unscored", "<i8"),
+        ("first_s", "<f8"),
+        ("last_s", "<f8"),
         ("readiness", "<f8"),
         ("probabilities", "<f4", (len(classifier.classes),)),
         *((f"m.{name}", *field) for name, field in model.items()),
@@ -109,8 +112,10 @@ def layout_for(classifier: Classifier, signal: Signal, horizon: int) -> Layout:
 
 
 def fresh(layout: Layout, n: int) -> Rows:
-    """Return n rows of streams that nothing is known of."""
-    return np.zeros(n, dtype=layout.dtype)
+    """Return n rows of streams that nothing is known of, their times neither (NaN)."""
+    rows = np.zeros(n, dtype=layout.dtype)
+    rows["first_s"] = rows["last_s"] = np.nan
+    return rows
 
 
 def part(rows: Rows, prefix: str, names: Sequence[str], at: NDArray[np.intp]) -> dict[str, Any]:

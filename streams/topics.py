@@ -244,7 +244,7 @@ def unknown_topic(servers: str, name: str) -> TopicError:
     """Return the error for a topic that is not there."""
     return TopicError(
         f"topic {name} is not on the Kafka at {servers}. Create it with `tocsin topics create`, "
-        "or name the right one in TOCSIN_TOPIC."
+        "or name the right one: TOCSIN_TOPIC, TOCSIN_DECISIONS_TOPIC, TOCSIN_LABELS_TOPIC."
     )
 
 

@@ -9,50 +9,30 @@ from __future__ import annotations
 import gc
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from math import nan
 from typing import TYPE_CHECKING
 
-from store.rows import PartitionCommit
-from streams.batch import Changes, decide, needed_states, read
+from streams.batch import Changes, cut, decide, needed_states, read
+from streams.clocks import Clocks, stamps
+from streams.due import sweep
+from streams.legs import Leg
+from streams.owned import Counts, Owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from store.ledger import Ledger
-    from store.rows import StateKey, StateRow
+    from store.rows import PartitionCommit, StateKey, StateRow
+    from streams.inbox import Inbox
     from streams.ports import Fetcher
     from streams.records import RawRecord
     from streams.roster import Roster
 
-
-@dataclass
-class Counts:
-    """What a worker did since it started; for metrics and logs."""
-
-    records: int = 0
-    steps: int = 0
-    decisions: int = 0
-    dead_letters: int = 0
-    commits: int = 0
-    repeats: int = 0
-    """Records skipped because their event id had been seen."""
-    skipped: int = 0
-    """Deliveries below `next_offset`."""
-    filled: int = 0
-    """Records fetched directly."""
-    fenced: int = 0
-    """Partition batches refused because another worker had claimed the partition."""
-
-
-@dataclass
-class Owned:
-    """A partition this worker has claimed."""
-
-    epoch: int
-    next_offset: int
-    states: dict[StateKey, StateRow] = field(default_factory=dict)
-    """States known to be current, oldest use first; the epoch makes this safe."""
+CHUNK_STREAMS = 2000
+"""Streams that are due at a tick are looked at in commits of so many."""
+CHUNKS_AT_ONCE = 10
+"""So many of them in one go; the rest is left for the next, so that a rebalance gets its turn."""
 
 
 class Worker:
@@ -74,6 +54,8 @@ class Worker:
         Most records of a batch read directly.
     cache_streams
         States kept in memory, over all partitions.
+    records_tick
+        Nobody writes ticks into this topic: the times of its records are the clock.
     """
 
     def __init__(
@@ -87,12 +69,14 @@ class Worker:
         drain_lag: int = 3000,
         batch_records: int = 5000,
         cache_streams: int = 200_000,
+        records_tick: bool = False,
     ) -> None:
         self.roster = roster
         self.counts = Counts()
         self._ledger, self._fetcher, self._topic_id = ledger, fetcher, topic_id
         self._session_ticks, self._drain_lag = session_ticks, drain_lag
         self._batch_records, self._cache_streams = batch_records, cache_streams
+        self._records_tick = records_tick
         self._owned: dict[int, Owned] = {}
         self._idle: dict[int, int] = {}
         """Ticks since a partition was claimed, or its next record was processed."""
@@ -141,6 +125,8 @@ class Worker:
                 break
             self.counts.filled += len(rows)
             counted += self._run(rows)
+            if held.next_offset <= rows[-1].offset:  # a tick that leaves much to do
+                break
         return counted
 
     def tend(self, assigned: AbstractSet[int], *, overslept: bool = False) -> None:
@@ -169,10 +155,11 @@ class Worker:
 
     def _claim(self, partitions: Sequence[int]) -> None:
         for partition, claim in self._ledger.claim(partitions).items():
-            held = Owned(claim.epoch, claim.next_offset)
+            clock_s = nan if claim.clock_s is None else claim.clock_s
+            held = Owned(claim.epoch, claim.next_offset, clock_s=clock_s)
             lost = self._lost.pop(partition, None)
             before = self._owned.get(partition, lost)
-            if before and (before.epoch + 1, before.next_offset) == claim:
+            if before and (before.epoch + 1, before.next_offset) == claim[:2]:
                 held.states = before.states  # nobody else came between
             self._owned[partition] = held
             self._idle[partition] = 0
@@ -200,41 +187,123 @@ class Worker:
         return due if partition in self._owned else []
 
     def _run(self, records: Sequence[RawRecord]) -> int:
-        """Decide and commit records that come next in their partitions; all or none of each."""
+        """Decide and commit records that come next in their partitions; return how many.
+
+        All or none of those between two ticks, in each partition; fewer if a partition is lost,
+        or a tick leaves much to do.
+        """
         if not records:
             return 0
         with _collector_paused():
-            return self._commit(records)
+            return self._travel(records)
 
-    def _commit(self, records: Sequence[RawRecord]) -> int:
-        changes: dict[int, Changes] = defaultdict(Changes)
-        inboxes = read(records, self.roster, self._topic_id, changes)
-        self._load(needed_states(inboxes))
-        decide(self.roster, self._held, inboxes, changes)
+    def _travel(self, records: Sequence[RawRecord]) -> int:
         by_partition = _by_partition(records)
-        commits = [
-            PartitionCommit(
-                partition=partition,
-                epoch=self._owned[partition].epoch,
-                next_offset=rows[-1].offset + 1,
-                states=tuple(changes[partition].states.values()),
-                decisions=tuple(changes[partition].decisions),
-                outcomes=tuple(changes[partition].outcomes),
-                dead_letters=tuple(changes[partition].dead_letters),
-            )
-            for partition, rows in by_partition.items()
-        ]
+        legs = {p: Leg(rows, self._owned[p].clock_s) for p, rows in by_partition.items()}
+        letters: dict[int, Changes] = defaultdict(Changes)
+        told = {(p, mark.offset) for p, leg in legs.items() for mark in leg.ticks}
+        plain = [raw for raw in records if raw[:2] not in told] if told else records
+        inboxes = read(plain, self.roster, self._topic_id, letters)
+        if told or self._records_tick:
+            stamped = stamps(inboxes)
+            for partition, leg in legs.items():
+                leg.plan(stamped.get(partition, {}), records_tick=self._records_tick)
+        clocks = Clocks(
+            {partition: leg.clock_s for partition, leg in legs.items()},
+            {partition: leg.marks for partition, leg in legs.items() if leg.marks},
+        )
+        counted, chunks = 0, CHUNKS_AT_ONCE
+        while legs and chunks > 0:
+            counted += self._advance(legs, inboxes, clocks, letters)
+            chunks = self._sweep(legs, chunks)
+        return counted
+
+    def _advance(
+        self,
+        legs: dict[int, Leg],
+        inboxes: Mapping[str, Inbox],
+        clocks: Clocks,
+        letters: Mapping[int, Changes],
+    ) -> int:
+        """Decide and commit what stands before the next ticks at which streams may be due.
+
+        Drops the legs that are over, or lost; returns how many records and ticks counted.
+        """
+        least_s = self.roster.least_s
+        for partition, leg in legs.items():
+            leg.advance(self._owned[partition].due_s, least_s)
+        if not all(leg.is_whole for leg in legs.values()):
+            inboxes = cut(inboxes, {partition: leg.span for partition, leg in legs.items()})
+        changes: dict[int, Changes] = defaultdict(Changes)
+        for partition, leg in legs.items():
+            changes[partition].dead_letters += [
+                letter
+                for letter in letters[partition].dead_letters
+                if leg.span[0] <= letter.offset < leg.span[1]
+            ]
+        moved = [partition for partition, leg in legs.items() if leg.has_moved]
+        if not moved:
+            return 0
+        self._load(needed_states(inboxes))
+        decide(self.roster, self._held, inboxes, changes, clocks)
+        return self._commit(legs, moved, changes)
+
+    def _sweep(self, legs: dict[int, Leg], chunks: int) -> int:
+        """Look at the streams that are due where the legs stand, at most `chunks` times.
+
+        Drops the legs that are lost; returns how many chunks are left.
+        """
+        while chunks > 0:
+            changes: dict[int, Changes] = defaultdict(Changes)
+            swept, done = [], []
+            for partition, leg in legs.items():
+                if leg.due is None:
+                    continue
+                held, tick_s = self._owned[partition], leg.due.tick_s
+                if held.due_s <= tick_s:
+                    held.due_s = self._ledger.earliest(partition)
+                if held.due_s > tick_s:
+                    leg.pass_tick()
+                    continue
+                due = self._ledger.due(partition, tick_s, CHUNK_STREAMS)
+                sweep(self.roster, partition, due, tick_s, changes[partition])
+                swept.append(partition)
+                if len(due) < CHUNK_STREAMS:
+                    leg.pass_tick()
+                    done.append(partition)
+            if not swept:
+                break
+            self._commit(legs, swept, changes)
+            for partition in done:
+                if partition in legs:
+                    self._owned[partition].due_s = self._ledger.earliest(partition)
+            chunks -= 1
+        return chunks
+
+    def _commit(
+        self, legs: dict[int, Leg], which: Sequence[int], changes: Mapping[int, Changes]
+    ) -> int:
+        """Commit what was decided up to where some legs stand; return how many records that is.
+
+        Drops the legs that are over, or lost.
+        """
+        commits = [self._owned[p].commit(p, legs[p], changes[p]) for p in which]
         stored = self._store(commits)
         self.counts.commits += 1
+        counted = 0
         for commit in commits:
-            if commit.partition in stored:
-                self._keep(commit, changes[commit.partition], len(by_partition[commit.partition]))
+            partition = commit.partition
+            if partition in stored:
+                counted += legs[partition].n_records + legs[partition].n_ticks
+                self._keep(commit, changes[partition], legs[partition])
             else:
                 self.counts.fenced += 1
-                self._owned.pop(commit.partition, None)
-                self._idle[commit.partition] = 0
+                self._owned.pop(partition, None)
+                self._idle[partition] = 0
+            if partition not in stored or legs[partition].is_over:
+                del legs[partition]
         self._forget_oldest()
-        return sum(len(by_partition[partition]) for partition in stored)
+        return counted
 
     def _store(self, commits: Sequence[PartitionCommit]) -> frozenset[int]:
         """Commit; after an error own none of it, for nobody knows whether it was stored.
@@ -249,19 +318,26 @@ class Worker:
                 self._owned.pop(commit.partition, None)
             raise
 
-    def _keep(self, commit: PartitionCommit, changes: Changes, n_records: int) -> None:
+    def _keep(self, commit: PartitionCommit, changes: Changes, leg: Leg) -> None:
         held = self._owned[commit.partition]
-        held.next_offset = commit.next_offset
+        held.next_offset, held.clock_s = commit.next_offset, leg.clock_s
+        for key in commit.forgotten:
+            held.states.pop(key, None)
         for key, state in changes.states.items():
             held.states.pop(key, None)  # to the end: the order is that of use
             held.states[key] = state
+            if state.deadline_s is not None and state.deadline_s < held.due_s:
+                held.due_s = state.deadline_s
         self._idle[commit.partition] = 0
         counts = self.counts
-        counts.records += n_records
+        counts.records += leg.n_records
+        counts.ticks += leg.n_ticks
         counts.steps += changes.n_steps
         counts.repeats += changes.n_repeats
         counts.decisions += len(commit.decisions)
         counts.dead_letters += len(commit.dead_letters)
+        counts.forgotten += len(commit.forgotten)
+        leg.keep()
 
     def _held(self, partition: int, key: StateKey) -> StateRow | None:
         return self._owned[partition].states.get(key)

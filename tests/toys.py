@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
+from detectors.config import ClassifierConfig, DetectorConfig, TimeConfig
 from detectors.detector import Detector
+from models.frames.options import LstmOptions
 from models.protocol import Contribution, Explanation, Field, StepOutput
 from stopping.signals.maximum import MaximumProbability
 
@@ -20,6 +21,7 @@ class SumClassifier:
     ballast: int = 0
     """Float32 values of state that do nothing but weigh."""
     classes = ("low", "high")
+    modality = "frames"
     auxiliary = frozenset({"correctness"})
 
     @property
@@ -49,15 +51,21 @@ class SumClassifier:
 
 
 def toy_detector(
-    *, name="toy", version="v1", horizon=6, thresholds=None, width=2, shadow_share=0.0, ballast=0
-):
-    """Halts when the larger probability reaches 0.9 unless other thresholds are given."""
+    *, name="toy", version="v1", horizon=6, thresholds=None, width=2, shadow_share=0.0, ballast=0,
+    **time,
+):  # fmt: skip
+    """Halts when the larger probability reaches 0.9 unless other thresholds are given.
+
+    `time`: what `detectors.config.TimeConfig` takes.
+    """
     levels = np.full(horizon, 0.9) if thresholds is None else np.array(thresholds, dtype=float)
     levels[-1] = np.inf
     return Detector(
         name=name,
         version=version,
-        config=msgspec.UNSET,
+        config=DetectorConfig(
+            name, "toy", ClassifierConfig("lstm", LstmOptions()), time=TimeConfig(**time)
+        ),
         classifier=SumClassifier(width, ballast),
         signal=MaximumProbability(),
         thresholds=levels,
@@ -72,7 +80,7 @@ class FakeLedger:
     """The ledger in memory: the fast stand-in beside the real ones of the store."""
 
     def __init__(self):
-        self.epochs, self.next, self.states = {}, {}, {}
+        self.epochs, self.next, self.states, self.clocks = {}, {}, {}, {}
         self.decisions, self.outcomes, self.dead_letters, self.n_loads = {}, {}, [], 0
 
     def claim(self, partitions):
@@ -80,11 +88,22 @@ class FakeLedger:
 
         for p in partitions:
             self.epochs[p] = self.epochs.get(p, 0) + 1
-        return {p: Claim(self.epochs[p], self.next.get(p, 0)) for p in partitions}
+        return {
+            p: Claim(self.epochs[p], self.next.get(p, 0), self.clocks.get(p)) for p in partitions
+        }
 
     def load(self, partition, keys):
         self.n_loads += 1
         return {k: self.states[partition, k] for k in keys if (partition, k) in self.states}
+
+    def due(self, partition, upto_s, limit):
+        found = [s for (p, _), s in self.states.items() if p == partition]
+        found = [s for s in found if s.deadline_s is not None and s.deadline_s <= upto_s]
+        return sorted(found, key=lambda s: s.deadline_s)[:limit]
+
+    def earliest(self, partition):
+        found = [s.deadline_s for (p, _), s in self.states.items() if p == partition]
+        return min((x for x in found if x is not None), default=np.inf)
 
     def commit(self, commits):
         from store.rows import StateKey
@@ -95,6 +114,10 @@ class FakeLedger:
                 continue
             stored.add(c.partition)
             self.next[c.partition] = c.next_offset
+            if c.clock_s is not None:
+                self.clocks[c.partition] = c.clock_s
+            for key in c.forgotten:
+                del self.states[c.partition, key]
             for s in c.states:
                 self.states[c.partition, StateKey(s.detector, s.stream_id)] = s
             for d in c.decisions:

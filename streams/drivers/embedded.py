@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,6 +28,8 @@ KEPT_RECORDS = 100_000
 """Processed records that stay in the log, for whoever wants to look; older ones are deleted."""
 PRUNE_EVERY = 10_000
 """Records processed between two deletions."""
+FOLLOW_S = 2.0
+"""How often new versions of the detectors are looked for."""
 
 _log = structlog.get_logger("tocsin.embedded")
 
@@ -61,6 +64,11 @@ class LogIngest:
         self._wake()
         return [Position(*position) for position in positions]
 
+    def append_everywhere(self, value: bytes) -> None:
+        """Append a record to every partition; raises StoreError if it cannot be."""
+        self._log.append_everywhere(value)
+        self._wake()
+
     def ready(self) -> str | None:
         """None if the log can be read, which the store's own check covers too."""
         try:
@@ -82,14 +90,21 @@ class EmbeddedDriver:
         Who processes, and what.
     tidy
         Called now and then, when old records are deleted too.
+    follow
+        Called every `FOLLOW_S` between two batches, to take up new versions of detectors.
     """
 
     def __init__(
-        self, worker: Worker, log: RecordLog, tidy: Callable[[], None] = lambda: None
+        self,
+        worker: Worker,
+        log: RecordLog,
+        tidy: Callable[[], None] = lambda: None,
+        follow: Callable[[], None] = lambda: None,
     ) -> None:
         self.worker = worker
         self.failure: str | None = None
         self._log, self._tidy = log, tidy
+        self._follow, self._followed_at = follow, time.monotonic()
         self._pruned: dict[int, int] = {}
         self._grown, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine")
@@ -116,6 +131,7 @@ class EmbeddedDriver:
                     self.worker.assign(range(self._log.n_partitions))
                     claimed = True
                 self._grown.clear()
+                self._look_for_versions()
                 self._catch_up()
                 pause_s = 0.1
                 self._grown.wait(IDLE_S)
@@ -130,6 +146,11 @@ class EmbeddedDriver:
                 self.failure = f"the engine stopped: {type(error).__name__}"
                 _log.exception("engine_stopped", error=type(error).__name__)
                 return
+
+    def _look_for_versions(self) -> None:
+        if time.monotonic() - self._followed_at >= FOLLOW_S:
+            self._follow()
+            self._followed_at = time.monotonic()
 
     def _catch_up(self) -> None:
         for partition in range(self._log.n_partitions):

@@ -43,7 +43,8 @@ class Condition:
     lag: int
     """Records behind over all owned partitions, by the ledger; 0 if that could not be asked."""
     position: int
-    """Sum of the next offsets: it grows as long as work goes on."""
+    """Sum of the next offsets and number of commits (a tick may take many): it grows as long as
+    work goes on."""
     outage: bool
     """Store or broker did not answer: nothing can be expected to move."""
 
@@ -260,6 +261,6 @@ class SteadyWorker:
         return Condition(
             owned=tuple(sorted(owned)),
             lag=lag,
-            position=sum(held.next_offset for held in owned.values()),
+            position=sum(held.next_offset for held in owned.values()) + self.worker.counts.commits,
             outage=outage,
         )

@@ -171,6 +171,14 @@ class WatchedLedger:
         """Return stored states."""
         return self._ledger.load(partition, keys)
 
+    def due(self, partition: int, upto_s: float, limit: int) -> list[StateRow]:
+        """Return states that are due."""
+        return self._ledger.due(partition, upto_s, limit)
+
+    def earliest(self, partition: int) -> float:
+        """Return the earliest deadline of a partition's states."""
+        return self._ledger.earliest(partition)
+
     def commit(self, commits: Sequence[PartitionCommit]) -> frozenset[int]:
         """Store batches, unless the topic has changed; raises as `TopicWatch.confirm` too."""
         self._watch.confirm()

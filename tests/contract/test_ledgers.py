@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import NAMESPACE_URL, uuid5
@@ -97,9 +98,13 @@ def letter(offset=0, *, detector=None, detail="got 3, wanted 2", payload=b"{"):
     return NewDeadLetter(offset, "schema", detail, detector, payload)
 
 
-def batch(partition, epoch, next_offset, **parts):
+def batch(partition, epoch, next_offset, clock_s=None, **parts):
     return PartitionCommit(
-        partition, epoch, next_offset, **{name: tuple(rows) for name, rows in parts.items()}
+        partition,
+        epoch,
+        next_offset,
+        clock_s=clock_s,
+        **{name: tuple(rows) for name, rows in parts.items()},
     )
 
 
@@ -496,3 +501,74 @@ def test_dead_letters_are_kept_once_a_detector_with_any_payload(store):
             (5, "", "got 3, wanted 2", b"{"),
         ]
     )
+
+
+# time
+
+
+def test_the_clock_moves_with_the_offset_and_is_told_by_a_claim(store):
+    ledger = store.ledger()
+    assert ledger.claim([0])[0].clock_s is None
+    ledger.commit([batch(0, 1, 5, clock_s=1_790_000_000.25)])
+    ledger.commit([batch(0, 1, 6)])
+    assert store.ledger().claim([0]) == {0: Claim(2, 6, 1_790_000_000.25)}
+    assert ledger.commit([batch(0, 1, 7, clock_s=1.8e9)]) == frozenset(), "fenced"
+    assert ledger.positions() == {0: Claim(2, 6, 1_790_000_000.25)}
+
+
+def test_what_is_due_comes_earliest_first_and_no_more_than_asked_for(store):
+    ledger = store.ledger()
+    ledger.claim([0, 1])
+    rows = [state(f"s{k}", deadline_s=float(k)) for k in (5, 3, 9)]
+    rows += [state("any tick", deadline_s=-math.inf), state("none")]
+    elsewhere = [state("elsewhere", deadline_s=1.0)]
+    ledger.commit([batch(0, 1, 1, states=rows), batch(1, 1, 1, states=elsewhere)])
+    assert [row.stream_id for row in ledger.due(0, 5.0, 10)] == ["any tick", "s3", "s5"]
+    assert ledger.due(0, 5.0, 2)[1] == rows[1]
+    assert ledger.due(0, math.inf, 10)[-1] == rows[2]
+    assert [ledger.earliest(p) for p in (0, 1, 2)] == [-math.inf, 1.0, math.inf]
+    ledger.commit([batch(0, 1, 2, states=[state(r.stream_id) for r in rows[:4]])])
+    assert (ledger.due(0, math.inf, 10), ledger.earliest(0)) == ([], math.inf)
+
+
+def test_what_a_stream_holds_back_survives_and_goes_again(store):
+    ledger = store.ledger()
+    ledger.claim([0])
+    held = [state(f"s{k}", pending=blob) for k, blob in enumerate([b"", bytes(range(256)), None])]
+    ledger.commit([batch(0, 1, 1, states=held)])
+    keys = [StateKey("d", f"s{k}") for k in range(3)]
+    assert sorted(ledger.load(0, keys).values()) == held
+    ledger.commit([batch(0, 1, 2, states=[state("s1", deadline_s=7.0)])])
+    assert ledger.due(0, 7.0, 5) == [state("s1", deadline_s=7.0)]
+
+
+def test_what_is_forgotten_is_gone_and_its_decision_stays(store):
+    ledger = store.ledger()
+    ledger.claim([0, 1])
+    both = [batch(p, 1, 1, states=[state("s"), state("t")]) for p in (0, 1)]
+    ledger.commit([*both])
+    doomed = [StateKey("d", "s"), StateKey("d", "never was"), StateKey("other", "t")]
+    more = {"decisions": [decision(reason="idle")], "states": [state("u")]}
+    assert ledger.commit([batch(0, 1, 2, forgotten=doomed, clock_s=5.0, **more)]) == {0}
+    keys = [StateKey("d", name) for name in "stu"]
+    assert sorted(key.stream_id for key in ledger.load(0, keys)) == ["t", "u"]
+    assert sorted(key.stream_id for key in ledger.load(1, keys)) == ["s", "t"]
+    assert store.rows(select(DecisionTable.reason)) == [("idle",)]
+
+
+def test_a_zombie_forgets_nothing_and_moves_no_clock(store):
+    zombie, owner = store.ledger(), store.ledger()
+    zombie.claim([0])
+    zombie.commit([batch(0, 1, 1, states=[state()])])
+    owner.claim([0])
+    late = batch(0, 1, 2, forgotten=[StateKey("d", "s")], clock_s=9.0)
+    assert zombie.commit([late]) == frozenset()
+    assert owner.positions() == {0: Claim(2, 1)}
+    assert owner.load(0, [StateKey("d", "s")]) == {StateKey("d", "s"): state()}
+
+
+def test_a_state_cannot_be_kept_and_forgotten(store):
+    ledger = store.ledger()
+    ledger.claim([0])
+    with pytest.raises(CommitRefusedError, match="kept and forgotten"):
+        ledger.commit([batch(0, 1, 1, states=[state()], forgotten=[StateKey("d", "s")])])

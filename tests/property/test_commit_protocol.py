@@ -73,8 +73,8 @@ class ModelLedger:
 
     def claim(self, partitions):
         for partition in partitions:
-            epoch, next_offset = self.rows.get(partition, (0, 0))
-            self.rows[partition] = Claim(epoch + 1, next_offset)
+            before = self.rows.get(partition, Claim(0, 0))
+            self.rows[partition] = before._replace(epoch=before.epoch + 1)
         return {partition: self.rows[partition] for partition in partitions}
 
     def load(self, partition, keys):
@@ -84,10 +84,10 @@ class ModelLedger:
     def commit(self, commits):
         done = set()
         for commit in commits:
-            epoch, _ = self.rows[commit.partition]
+            epoch = self.rows[commit.partition].epoch
             if self.checks_epoch and epoch != commit.epoch:
                 continue
-            self.rows[commit.partition] = Claim(epoch, commit.next_offset)
+            self.rows[commit.partition] = Claim(epoch, commit.next_offset, commit.clock_s)
             for row in commit.states:
                 self.states[commit.partition, StateKey(row.detector, row.stream_id)] = row
             for decision in commit.decisions:
@@ -143,9 +143,12 @@ class InSql:
         decision, state = DecisionTable, StateTable
         with self.engine.connect() as connection:
             positions = connection.execute(
-                select(PartitionRow.partition, PartitionRow.epoch, PartitionRow.next_offset).where(
-                    PartitionRow.group_id == self.group
-                )
+                select(
+                    PartitionRow.partition,
+                    PartitionRow.epoch,
+                    PartitionRow.next_offset,
+                    PartitionRow.clock_s,
+                ).where(PartitionRow.group_id == self.group)
             ).all()
             states = connection.execute(
                 select(state.stream_id, state.data).where(state.detector == self.detector)
@@ -181,7 +184,7 @@ class Worker:
         claim = self.ledger.claim([partition])[partition]
         if self.drops_cache and claim.epoch != self.epoch.get(partition, -1) + 1:
             self.cache.pop(partition, None)  # someone else may have written since
-        self.epoch[partition], self.next[partition] = claim
+        self.epoch[partition], self.next[partition] = claim.epoch, claim.next_offset
         self.inflight.pop(partition, None)
 
     def revoke(self, partition):
@@ -222,8 +225,14 @@ class Worker:
             StateRow(self.detector, s, "1", "e", "open", len(v), json.dumps(v).encode())
             for s, v in states.items()
         )
+        # The clock of this miniature counts records: it must never leave the offset's side.
         return PartitionCommit(
-            partition, self.epoch[partition], next_offset, rows, tuple(decisions)
+            partition,
+            self.epoch[partition],
+            next_offset,
+            rows,
+            tuple(decisions),
+            clock_s=float(next_offset),
         ), states
 
     def _decide(self, stream_id, offsets):
@@ -367,6 +376,8 @@ class CommitProtocol(RuleBasedStateMachine):
         assert seen.states == wanted.states, "a record counts twice, never, or late"
         assert seen.decisions == wanted.decisions
         assert seen.outbox == wanted.outbox
+        for claim in seen.positions.values():
+            assert claim.clock_s == (claim.next_offset or None), "the clock went another way"
 
     def teardown(self):
         """Whatever happened, a new worker finishes the topic and nothing is missing."""

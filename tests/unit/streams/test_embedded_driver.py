@@ -142,3 +142,24 @@ def test_processed_records_do_not_stay_for_ever(parts, monkeypatch):
     until(lambda: pruned and pruned[-1][0] == 40)
     assert all(before == reached - 20 for before, reached in pruned)
     assert [before for before, _ in pruned] == [10, 20, 30, 40]
+
+
+def test_new_versions_are_looked_for_between_batches_and_an_outage_there_is_endured(monkeypatch):
+    monkeypatch.setattr("streams.drivers.embedded.FOLLOW_S", 0.0)
+    log, ledger, calls = Log(), FakeLedger(), []
+
+    def follow():
+        calls.append(len(ledger.decisions))
+        if len(calls) == 1:
+            raise StoreUnavailableError("the file", "disk full")  # noqa: TRY003  # place, trouble
+
+    worker = Worker(Roster([toy_detector()]), ledger, log, topic_id="t")
+    driver = EmbeddedDriver(worker, log, follow=follow)
+    driver.start()
+    try:
+        LogIngest(log, driver.wake).append([record(1)])
+        until(lambda: ledger.decisions and len(calls) > 2)
+    finally:
+        driver.stop()
+    assert driver.failure is None
+    assert calls[0] == 0

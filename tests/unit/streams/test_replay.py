@@ -21,8 +21,9 @@ def streams():
     random = np.random.default_rng(5)
     lengths = random.integers(1, T + 1, N)
     return StreamSet(
-        name="set", split="test", ids=np.arange(N),
-        frames=random.normal(size=(N, T, 2)).astype(np.float32), lengths=lengths,
+        name="set", split="test", modality="frames", ids=np.arange(N),
+        inputs=random.normal(size=(lengths.sum(), 2)).astype(np.float32),
+        offsets=np.concatenate(([0], np.cumsum(lengths))),
         labels=np.zeros(N, dtype=np.int64), subjects=np.arange(N), classes=("a", "b"),
         channels=("x", "y"),
     )  # fmt: skip
@@ -40,7 +41,7 @@ def test_every_step_is_played_once_in_order_and_the_last_one_ends_its_stream(str
         ]
         assert [row.end for row in rows] == [False] * (len(rows) - 1) + [True]
         found = np.array([row.frames[0] for row in rows], dtype=np.float32)
-        assert (found == streams.frames[i, : streams.lengths[i]]).all()
+        assert (found == streams.inputs[streams.offsets[i] : streams.offsets[i + 1]]).all()
 
 
 def test_streams_are_interleaved_repeatably(streams):
@@ -88,8 +89,8 @@ def test_a_restarted_demo_goes_on_where_it_stopped(streams, tmp_path):
     first, second = Sink(), Sink()
     play(streams, progress, first, 1)
     play(streams, progress, second, whole)
-    expected = [event.event_id for event in round_events(streams, "d", 1)]
-    expected += [event.event_id for event in round_events(streams, "d", 2)]
+    expected = [event.event_id for event in round_events(streams, "d", 1, 0.0)]
+    expected += [event.event_id for event in round_events(streams, "d", 2, 0.0)]
     both = first.ids + second.ids
     assert len(both) > whole
     assert both == expected[: len(both)]
@@ -107,7 +108,7 @@ def test_what_could_not_be_appended_is_sent_again(streams, tmp_path):
     while not sink.ids and time.monotonic() < deadline:
         time.sleep(0.01)
     play_briefly.stop()
-    assert sink.ids[0] == next(iter(round_events(streams, "d", 1))).event_id
+    assert sink.ids[0] == next(iter(round_events(streams, "d", 1, 0.0))).event_id
     assert json.loads(progress.read_text())["sent"] == len(sink.ids)
 
 
@@ -115,7 +116,7 @@ def test_a_spoilt_progress_file_begins_anew(streams, tmp_path):
     progress, sink = tmp_path / "demo.json", Sink()
     progress.write_text("{")
     play(streams, progress, sink, 1)
-    assert sink.ids[0] == next(iter(round_events(streams, "d", 1))).event_id
+    assert sink.ids[0] == next(iter(round_events(streams, "d", 1, 0.0))).event_id
 
 
 def test_the_demo_ends_after_some_rounds(streams, tmp_path, monkeypatch):
