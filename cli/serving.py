@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from cli.errors import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.engine import Connection, Engine
 
+    from cli.follow import Follower
     from cli.settings import Settings
+    from detectors.detector import Detector
     from store.session import Transact
+    from streams.course import Course
     from streams.roster import Roster
 
 
@@ -47,7 +50,8 @@ def load_roster(settings: Settings, references: Sequence[str]) -> Roster:
 
     A folder's detector is put into the registry too, without becoming the active one there: a
     stream ends under the version it began with, so that version must be found after the folder
-    has been trained anew.
+    has been trained anew. One that is asked for by name alone is followed: its active version may
+    change while the service runs.
     """
     from detectors.registry import Registry
     from streams.roster import Roster
@@ -61,22 +65,64 @@ def load_roster(settings: Settings, references: Sequence[str]) -> Roster:
     for reference, detector in zip(references, detectors, strict=True):
         if Path(reference).is_dir():
             registry.add(detector, activate=False)
-    return Roster(detectors, lambda name, version: registry.load(f"{name}@{version}"))
+    followed = {
+        detector.name
+        for reference, detector in zip(references, detectors, strict=True)
+        if reference == detector.name and not Path(reference).is_dir()
+    }
+    return Roster(
+        detectors, lambda name, version: registry.load(f"{name}@{version}"), following=followed
+    )
+
+
+def follower(settings: Settings, roster: Roster, transact: Transact) -> Follower:
+    """Return what takes up new versions of the detectors that are followed."""
+    from cli.follow import Follower
+    from detectors.registry import Registry
+
+    registry = Registry(settings.resolved_registry())
+    return Follower(roster, registry, lambda detector: transact(_noting([detector])))
+
+
+def course(
+    settings: Settings, engine: Engine, detector: str, *, every: int, dataset: str | None = None
+) -> Course:
+    """Return what learns for a detector from the labels in the store, see `streams.course`.
+
+    `dataset` says where the set that it was trained on is, if not where it was.
+    """
+    from detectors import datasets
+    from detectors.registry import Registry
+    from streams.course import Course
+
+    return Course(
+        engine, Registry(settings.resolved_registry()), detector, every=every,
+        load=lambda named: datasets.load(dataset or named, settings.data_dir),
+        today=lambda: datetime.now(tz=UTC).date().isoformat(),
+    )  # fmt: skip
 
 
 def announce(roster: Roster, engine: Engine, transact: Transact, group: str) -> None:
     """Check that streams under way can go on, and tell the store which versions serve."""
-    from store.detectors import register
     from store.pinned import pinned_versions
 
     roster.require(pinned_versions(engine, group))
+    transact(_noting(roster.detectors))
+
+
+def _noting(detectors: Sequence[Detector]) -> Callable[[Connection], None]:
+    """Return the job that notes that these versions serve."""
+    from store.detectors import register
+
     now = datetime.now(tz=UTC)
 
     def job(connection: Connection) -> None:
-        for detector in roster.detectors:
+        for detector in detectors:
+            classes = detector.classifier.classes
             register(
                 connection, name=detector.name, version=detector.version, card=detector.card,
-                certificate=detector.certificate, now=now,
+                certificate=detector.certificate, now=now, classes=classes,
+                alarm=None if detector.alarm is None else classes[detector.alarm],
             )  # fmt: skip
 
-    transact(job)
+    return job

@@ -1,0 +1,1 @@
+"""A text classifier that goes on learning from labels while it serves."""
