@@ -13,7 +13,8 @@ The parts:
 * bare: confluent-kafka's ``consume(500)`` and our decoder.
 * engine: decoded records to decisions in memory; no broker, no ledger. Batches of 500 records, as
   deliveries come, and of 5000 of one partition, as a backlog is drained. A trivial classifier,
-  and an LSTM with 32 hidden units and 10 classes.
+  and an LSTM with 32 hidden units and 10 classes; and the three bundled detectors, trained for
+  this, on their recorded streams under new names, at least as many records as the others get.
 * ledger: `Worker.drain` over records in memory, trivial classifier, committed to SQLite (a file,
   WAL, synchronous=FULL) and to PostgreSQL.
 * embedded: the embedded driver with the writer thread, from an appended log to commits.
@@ -34,7 +35,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import path_services
+from bench import path_recorded, path_services
 from bench.path_measured import Measured, as_json, machine, ratio, table
 from bench.path_part import PARTS, Around
 
@@ -47,6 +48,11 @@ TITLES = {
     "engine_sum_5000": "engine, trivial, 5000",
     "engine_lstm_500": "engine, LSTM, 500",
     "engine_lstm_5000": "engine, LSTM, 5000",
+    "engine_scam_500": "engine, SS3 on conversations, 500",
+    "engine_scam_5000": "engine, SS3 on conversations, 5000",
+    "engine_sepsis_500": "engine, trees on vital signs, 500",
+    "engine_sepsis_5000": "engine, trees on vital signs, 5000",
+    "engine_pendigits_5000": "engine, LSTM on pen strokes, 5000",
     "ledger_sqlite": "engine + ledger, SQLite",
     "ledger_postgres": "engine + ledger, PostgreSQL",
     "embedded": "embedded",
@@ -56,6 +62,8 @@ TITLES = {
 ON_POSTGRES = {"ledger_postgres", "faust_whole"}
 BARS = {
     ("engine_lstm_5000", "bare"): 0.1,
+    ("engine_scam_5000", "bare"): 0.125,
+    ("engine_sepsis_5000", "bare"): 0.125,
     ("faust_whole", "faust_empty"): 2.5,
 }
 """Least ratio of one part's rate to another's."""
@@ -70,11 +78,15 @@ def run(parts: Sequence[str], repeat: int, n_streams: int) -> dict[str, list[Mea
         topic = path_services.new_topic(servers, "records")
         decisions_topic = path_services.new_topic(servers, "decisions")
         path_services.fill(servers, topic, n_streams)
+        registry = folder / "registry"
+        path_recorded.train(registry)
         for turn in range(repeat):
             for part in parts:
                 own = folder / f"{part}-{turn}"
                 own.mkdir()
-                around = Around(servers, topic, decisions_topic, n_streams, str(own), "")
+                around = Around(
+                    servers, topic, decisions_topic, n_streams, str(own), "", str(registry)
+                )
                 runs[part].append(_run_part(part, around))
                 print(f"{part}: {runs[part][-1].rate:,.0f} records/s", file=sys.stderr)
     return runs

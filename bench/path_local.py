@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import path_recorded
 from bench.path_measured import Measured, Stopwatch
 from bench.path_services import migrate
 from bench.path_workload import PARTITIONS, TOPIC_ID, detector, events, raw_records
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.path_part import Around
+    from detectors.detector import Detector
     from store.rows import StateKey, StateRow
     from streams.records import Event, RawRecord, Rejected
 
@@ -37,14 +39,28 @@ POLL_S = 0.002
 
 def engine(around: Around, kind: str, batch: int) -> Measured:
     """From decoded records to decisions in memory: batches of one partition, in turn."""
-    records = raw_records(around.n_streams)
+    return _engine(detector(kind), raw_records(around.n_streams), batch, around.n_streams)
+
+
+def recorded_engine(around: Around, name: str, batch: int) -> Measured:
+    """Measure the same with a bundled detector and its recorded streams."""
+    records = path_recorded.raw_records(name, around.n_records)
+    ends = sum(
+        b'"end":true' in raw.value for rows in records.values() for raw in rows if raw.value
+    )
+    return _engine(path_recorded.detector(Path(around.registry), name), records, batch, ends)
+
+
+def _engine(
+    chosen: Detector, records: dict[int, list[RawRecord]], batch: int, n_streams: int
+) -> Measured:
     batches = [
         (rows[start : start + batch], [decode(raw.value) for raw in rows[start : start + batch]])
         for start in range(0, max(map(len, records.values())), batch)
         for rows in records.values()
         if rows[start:]
     ]
-    memory = Memory(kind)
+    memory = Memory(chosen)
     _set_aside_inputs()
     watch, done = Stopwatch(), 0
     watch.mark(0)
@@ -52,19 +68,19 @@ def engine(around: Around, kind: str, batch: int) -> Measured:
         memory.take(rows, decoded)
         done += len(rows)
         watch.mark(done)
-    if memory.n_decisions != around.n_streams:
-        raise WrongCountError(memory.n_decisions, around.n_streams)
+    if memory.n_decisions != n_streams:
+        raise WrongCountError(memory.n_decisions, n_streams)
     return watch.measured(
         state_bytes=memory.state_bytes / memory.n_stored,
-        states_per_record=memory.n_stored / around.n_records,
+        states_per_record=memory.n_stored / done,
     )
 
 
 class Memory:
     """A worker's memory without a ledger."""
 
-    def __init__(self, kind: str) -> None:
-        self.roster = Roster([detector(kind)])
+    def __init__(self, chosen: Detector) -> None:
+        self.roster = Roster([chosen])
         self.states: dict[int, dict[StateKey, StateRow]] = {p: {} for p in range(PARTITIONS)}
         self.n_decisions = self.n_stored = self.state_bytes = 0
 

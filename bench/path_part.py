@@ -35,6 +35,8 @@ class Around:
     """The part's own, empty; its name is unique."""
     database: str
     """URL of a PostgreSQL database of its own; empty for parts that need none."""
+    registry: str
+    """Folder of the bundled detectors, trained."""
 
     @property
     def n_records(self) -> int:
@@ -48,6 +50,11 @@ PARTS: dict[str, Callable[[Around], Measured]] = {
     "engine_sum_5000": lambda around: path_local.engine(around, "sum", 5000),
     "engine_lstm_500": lambda around: path_local.engine(around, "lstm", 500),
     "engine_lstm_5000": lambda around: path_local.engine(around, "lstm", 5000),
+    "engine_scam_500": lambda around: path_local.recorded_engine(around, "scam", 500),
+    "engine_scam_5000": lambda around: path_local.recorded_engine(around, "scam", 5000),
+    "engine_sepsis_500": lambda around: path_local.recorded_engine(around, "sepsis", 500),
+    "engine_sepsis_5000": lambda around: path_local.recorded_engine(around, "sepsis", 5000),
+    "engine_pendigits_5000": lambda around: path_local.recorded_engine(around, "pendigits", 5000),
     "ledger_sqlite": lambda around: path_local.ledger(around, path_local.new_sqlite(around)),
     "ledger_postgres": lambda around: path_local.ledger(around, around.database),
     "embedded": path_local.embedded,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
+from detectors.config import ClassifierConfig, DetectorConfig
 from detectors.detector import Detector
 from models.frames.lstm import LstmClassifier
 from models.frames.lstm_weights import LstmDescription, LstmWeights, shapes
+from models.frames.options import LstmOptions
 from models.protocol import Contribution, Explanation, Field, StepOutput
 from stopping.signals.correctness import Correctness
 from stopping.signals.maximum import MaximumProbability
@@ -20,7 +21,8 @@ from streams.records import Event, RawRecord
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.protocol import Classifier, FloatArray, State
+    from models.inputs import Inputs, Modality
+    from models.protocol import Classifier, State
     from stopping.signals.protocol import Signal
 
 STEPS = 20
@@ -63,6 +65,7 @@ class RunningSum:
     ballast: int = 0
     classes = ("low", "high")
     channels = ("x", "y")
+    modality: Modality = "frames"
     auxiliary: frozenset[str] = frozenset()
 
     def fields(self) -> dict[str, Field]:
@@ -73,7 +76,7 @@ class RunningSum:
         """Return zeros."""
         return {"total": np.zeros(n, np.float32), "ballast": np.zeros((n, self.ballast), "<f4")}
 
-    def step(self, state: State, inputs: FloatArray) -> tuple[State, StepOutput]:
+    def step(self, state: State, inputs: Inputs) -> tuple[State, StepOutput]:
         """Add the frame's values; P(high) is the logistic function of the sum."""
         total = state["total"] + inputs.sum(axis=1)
         half = np.tanh(total * np.float32(0.5)) * np.float32(0.5)
@@ -114,7 +117,7 @@ def detector(kind: str) -> Detector:
     return Detector(
         name=f"bench-{kind}",
         version="1",
-        config=msgspec.UNSET,  # type: ignore[arg-type]  # nobody asks for it
+        config=DetectorConfig(f"bench-{kind}", "none", ClassifierConfig("lstm", LstmOptions())),
         classifier=classifier,
         signal=signal,
         thresholds=np.full(STEPS, np.inf),

@@ -50,12 +50,20 @@ class Outcome:
         return any(self.rejected.values())
 
 
+def padded(streams: StreamSet) -> NDArray[np.float32]:
+    """Return the frames as [n, T, d], NaN past a stream's end."""
+    inside = np.arange(streams.lengths.max()) < streams.lengths[:, np.newaxis]
+    frames = np.full((*inside.shape, streams.inputs.shape[1]), np.nan, dtype=np.float32)
+    frames[inside] = streams.inputs
+    return frames
+
+
 def swept(classifier: LstmClassifier, streams: StreamSet) -> Scored:
     """Return the answers of one sweep, as the engine gives them step by step.
 
     Halting is left to the thresholds, which come later: every stream runs to its end.
     """
-    probabilities, correctness = classifier.sweep(streams.frames)
+    probabilities, correctness = classifier.sweep(padded(streams))
     predicted = probabilities.argmax(axis=2).astype(np.int64)
     return Scored(
         readiness=rounded(correctness),

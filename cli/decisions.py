@@ -38,7 +38,7 @@ def decisions(
     """List decisions with their reasons, newest first; --follow: oldest first, a line each."""
     named = {"detector": detector, "label": label, "stream_id": stream}
     filters: dict[str, str | datetime] = {k: v for k, v in named.items() if v is not None}
-    start = None if since is None else _moment(since)
+    start = None if since is None else moment(since)
     pages: Pages = _store_pages() if url is None else RestPages(url)
     if not follow:
         bounded = filters if start is None else {**filters, "since": start}
@@ -99,6 +99,15 @@ def cells(row: Row) -> list[str]:
 
 
 def _reason(item: dict[str, Any]) -> str:
+    """Say one reason: the word, the channel with value and age, or the step with what it held."""
+    found = item["evidence"]
+    if set(found) <= {"word", "times"} and "word" in found:
+        times = f" x{found['times']}" if found.get("times", 1) != 1 else ""
+        return f'"{found["word"]}"{times} {item["weight"]:+.2f}'
+    if "channel" in found and isinstance(found.get("value"), int | float):
+        age = found.get("hours_ago")
+        ago = f" {age:.1f} h ago" if isinstance(age, int | float) else ""
+        return f"{found['channel']} {found['value']:g}{ago} {item['weight']:+.2f}"
     evidence = ", ".join(
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in item["evidence"].items()
@@ -116,15 +125,16 @@ def _table(document: dict[str, list[Row]]) -> None:
     print_blocks(_FIRST, [[row[name] for name in _FIRST] for row in named])
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """Return the time that ``--since`` names; one without a zone is wrong use."""
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        found = None
+    if found is None or found.tzinfo is None:
         message = f"{text!r}: give a time with its zone, as 2026-11-22T09:30:00Z"
         raise typer.BadParameter(message, param_hint="--since")
-    return moment
+    return found
 
 
 def _store_pages() -> StorePages:

@@ -39,6 +39,17 @@ def retire(reference: Reference, as_json: JsonOption = False) -> None:
     emit([_row(_registry().retire(*_split(reference)))], as_json, table=_print)
 
 
+@commands.command()
+def bundled(as_json: JsonOption = False) -> None:
+    """Train the detectors that come with Tocsin, unless the registry has them."""
+    from cli import demos
+    from cli.settings import Settings
+
+    names = demos.ensure(Settings())
+    rows = [_row(entry) for name in names for entry in _registry().entries(name)]
+    emit(rows, as_json, table=_print)
+
+
 def _registry() -> Registry:
     from cli.settings import Settings
     from detectors.registry import Registry

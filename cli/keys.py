@@ -24,8 +24,8 @@ _SCOPES = ("events:write", "decisions:read", "labels:write", "metrics:read", "ad
 def first_admin_key(transact: Transact, settings: Settings, pepper: bytes) -> None:
     """Make the first admin key unless there ever was one; show it once, on stderr.
 
-    If `settings.admin_key_file` is set and cannot be written, no key is made and an error says
-    what to do.
+    With `settings.admin_key_file` it goes into that file instead: what a service prints is kept in
+    logs. If the file cannot be written, no key is made and an error says what to do.
     """
     from api.secret_files import write_secret
     from store.keys import ensure_admin
@@ -35,9 +35,10 @@ def first_admin_key(transact: Transact, settings: Settings, pepper: bytes) -> No
     issued = ensure_admin(transact, pepper=pepper, now=datetime.now(tz=UTC), keep=keep)
     if issued is None:
         return
-    note(f"First admin key, shown only this once: {issued.plaintext}")
     if path is not None:
-        note(f"It stands in {path} too.")
+        note(f"First admin key: it stands in {path}, and nowhere else.")
+        return
+    note(f"First admin key, shown only this once: {issued.plaintext}")
 
 
 @keys.command()

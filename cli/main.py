@@ -16,12 +16,16 @@ import typer
 from cli import (
     api,
     calibrate,
+    datasets,
     db,
     decisions,
     detectors,
     doctor,
     evaluate,
+    gap,
     keys,
+    labels,
+    learn,
     produce,
     replay,
     topics,
@@ -51,8 +55,8 @@ def options(
 
 
 for command in (
-    up, train, calibrate, evaluate, replay, worker, api, topics, produce, decisions, db, keys,
-    detectors, doctor,
+    up, train, calibrate, evaluate, replay, worker, api, topics, produce, decisions, labels, gap,
+    learn, db, keys, detectors, datasets, doctor,
 ):  # fmt: skip
     command.register(app)
 

@@ -34,20 +34,26 @@ class Settings(BaseSettings):
     pepper_file: Path | None = None
     """Key under which API keys are hashed; default: ``pepper`` below `state_dir`, made there."""
     admin_key_file: Path | None = None
-    """Where the first admin key is written, mode 0600, besides being printed once."""
+    """Where the first admin key is written, mode 0600, instead of being printed once."""
     api_key_file: Path | None = None
     """Key that commands show to a remote API."""
     kafka_servers: str | None = None
     """Bootstrap servers, ``host:port,host:port``."""
     topic: str = Field(default="tocsin.events", min_length=1)
     decisions_topic: str = Field(default="tocsin.decisions", min_length=1)
+    labels_topic: str = Field(default="tocsin.labels", min_length=1)
     group: str = Field(default="tocsin", min_length=1)
     """Kafka group id of the workers; names the ledger rows too."""
     session_timeout_s: int = Field(default=30, ge=6, le=300)
+    tick_s: float = Field(default=10.0, ge=0.0, le=3600.0)
+    """Seconds between two ticks; 0 = none, the times of the records are the clock."""
     host: str = "127.0.0.1"
     port: int = Field(default=8600, ge=0, le=65535)
     cache_streams: int = Field(default=200_000, ge=1000)
     """States a worker keeps in memory."""
+    learn_every: int = Field(default=50, ge=0)
+    """Labels after which the embedded service makes a version of a detector that learns; 0 = it
+    does not learn."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("store_url")
@@ -80,6 +86,17 @@ class Settings(BaseSettings):
             message = "decisions would be read as events: TOCSIN_TOPIC names the same topic"
             raise ValueError(message)
         return decisions_topic
+
+    @field_validator("labels_topic")
+    @classmethod
+    def _third_topic(cls, labels_topic: str, others: ValidationInfo) -> str:
+        if labels_topic in {others.data.get("topic"), others.data.get("decisions_topic")}:
+            message = (
+                "labels need a topic of their own: TOCSIN_TOPIC or TOCSIN_DECISIONS_TOPIC names "
+                "the same one"
+            )
+            raise ValueError(message)
+        return labels_topic
 
     def resolved_store_url(self) -> str:
         """Return the URL to connect to, with the password read from its file.

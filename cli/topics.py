@@ -23,7 +23,7 @@ def create(
     replication: Annotated[int, typer.Option(min=1, max=100, help="Copies of each record.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Create the topic of records and that of decisions; topics that fit are left alone."""
+    """Create the topics of records, decisions and labels; topics that fit are left alone."""
     from streams import topics as admin
     from streams.records import MAX_RECORD_BYTES
 
@@ -33,7 +33,7 @@ def create(
     # A record of the largest size that we take must fit, with its key and Kafka's own envelope.
     configs = {"max.message.bytes": str(2 * MAX_RECORD_BYTES)}
     rows: list[dict[str, Any]] = []
-    for name in (settings.topic, settings.decisions_topic):
+    for name in _names(settings):
         new = admin.create(
             servers, name, partitions=partitions, replication=replication, configs=configs
         )
@@ -50,7 +50,7 @@ def describe(as_json: JsonOption = False) -> None:
     settings = Settings()
     servers = kafka.servers(settings)
     kafka.hush()
-    found = [admin.positions(servers, name) for name in (settings.topic, settings.decisions_topic)]
+    found = [admin.positions(servers, name) for name in _names(settings)]
     emit({"topics": [_described(topic, rows) for topic, rows in found]}, as_json, table=_details)
 
 
@@ -83,6 +83,10 @@ def lag(as_json: JsonOption = False) -> None:
         "partitions": [asdict(row) for row in rows],
     }
     emit(document, as_json, table=_lag_table)
+
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    return settings.topic, settings.decisions_topic, settings.labels_topic
 
 
 def _described(topic: Topic, rows: tuple[PartitionPositions, ...]) -> dict[str, Any]:

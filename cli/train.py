@@ -23,15 +23,20 @@ class Signal(StrEnum):
     AUTO = "auto"
     CORRECTNESS = "correctness"
     MAX_PROBABILITY = "max_probability"
+    ALARM = "alarm"
 
 
-NOT_YET = (Control.ONE_SIDED, Mode.IMPROVED)
-DATASET_HELP = "Folder NAME with NAME.npz, such a file, or the name of a known or bundled set."
+NOT_YET = (Mode.IMPROVED,)
+LATE = r"end|step:[1-9][0-9]{0,4}|clock:[1-9][0-9]{0,5}[smhd]"
+DATASET_HELP = "Folder NAME with NAME.npz or NAME.jsonl.gz, such a file, or the name of a set."
 
 
 def train(
     dataset: Annotated[str, typer.Argument(help=DATASET_HELP, show_default=False)],
-    model: Annotated[str | None, typer.Option(help="Classifier: lstm. Wanted without F.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Classifier: lstm, ss3, river, trees, scores. Wanted without F."),
+    ] = None,
     signal: Annotated[Signal | None, typer.Option(help="Readiness; default: auto.")] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Largest accuracy gap promised, in (0, 1); default: 0.1.")
@@ -41,7 +46,17 @@ def train(
     ] = None,
     control: Annotated[Control | None, typer.Option(help="Default: conditional.")] = None,
     mode: Annotated[Mode | None, typer.Option(help="Procedure; default: reference.")] = None,
-    late: Annotated[str | None, typer.Option(help="Which answer is the late one: end.")] = None,
+    late: Annotated[
+        str | None,
+        typer.Option(help="Which answer is the late one: end, step:N, clock:48h; default: end."),
+    ] = None,
+    alarm: Annotated[
+        str | None, typer.Option(help="One-sided: the label that alone may be answered early.")
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="One-sided: least precision promised too, in (0, 1)."),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="F", help="Detector configuration (TOML); options go before it."),
@@ -62,20 +77,31 @@ def train(
     if model is None and config is None:
         message = "name a classifier (`--model lstm`) or a configuration (`--config F`)"
         raise typer.BadParameter(message, param_hint="--model")
-    _refuse_what_is_not_there_yet(control, mode, late)
-    _check_options(model, alpha, delta)
+    _refuse_what_is_not_there_yet(mode)
+    _check_options(model, alpha, delta, precision)
+    _check_rule(control, alarm, late, from_file=config is not None)
     chosen = _configure(
         config,
         {"dataset": dataset, "name": name, "signal": signal, "seed": seed},
         {"kind": model, "seed": seed},
-        {"alpha": alpha, "delta": delta, "control": control, "mode": mode, "late": late},
+        {
+            "alpha": alpha,
+            "delta": delta,
+            "control": control,
+            "mode": mode,
+            "late": late,
+            "alarm": alarm,
+            "precision": precision,
+        },
     )
     emit(_run(chosen, out), as_json, table=_print)
 
 
-def _check_options(model: str | None, alpha: float | None, delta: float | None) -> None:
+def _check_options(
+    model: str | None, alpha: float | None, delta: float | None, precision: float | None
+) -> None:
     """Refuse values that the configuration would refuse too, but by the name of the option."""
-    for name, value in (("--alpha", alpha), ("--delta", delta)):
+    for name, value in (("--alpha", alpha), ("--delta", delta), ("--precision", precision)):
         if value is not None and not 0 < value < 1:
             message = f"{value} is not in (0, 1)"
             raise typer.BadParameter(message, param_hint=name)
@@ -85,6 +111,18 @@ def _check_options(model: str | None, alpha: float | None, delta: float | None) 
         if model not in kinds():
             message = f"{model!r} is none of {', '.join(kinds())}"
             raise typer.BadParameter(message, param_hint="--model")
+
+
+def _check_rule(
+    control: Control | None, alarm: str | None, late: str | None, *, from_file: bool
+) -> None:
+    """Refuse what no configuration can make good."""
+    if control is Control.ONE_SIDED and alarm is None and not from_file:
+        message = "a one-sided rule needs the label that may come early"
+        raise typer.BadParameter(message, param_hint="--alarm")
+    if late is not None and not re.fullmatch(LATE, late):
+        message = f"{late!r} is none of end, step:N, clock:48h (s, m, h or d)"
+        raise typer.BadParameter(message, param_hint="--late")
 
 
 def _run(config: DetectorConfig, out: Path | None) -> dict[str, Any]:
@@ -141,6 +179,7 @@ def _configure(
 ) -> DetectorConfig:
     """Return the configuration: what the file says, and over it the options given."""
     from detectors import config as configs
+    from models import registry
 
     table: dict[str, Any] = {} if path is None else configs.table(configs.read(path))
     if path is None:
@@ -152,6 +191,8 @@ def _configure(
         before = {}  # another classifier's options mean nothing to this one
     table |= _given(top)
     table["classifier"] = before | _given(classifier)
+    if classifier["kind"] is not None:
+        table["modality"] = registry.modality(classifier["kind"])
     table["rule"] = table.get("rule", {}) | _given(rule)
     return configs.build(**table)
 
@@ -160,18 +201,10 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def _refuse_what_is_not_there_yet(
-    control: Control | None, mode: Mode | None, late: str | None
-) -> None:
-    for option, value in (("--control", control), ("--mode", mode)):
-        if value in NOT_YET:
-            message = f"{value} is not there yet in this version"
-            raise typer.BadParameter(message, param_hint=option)
-    if late not in (None, "end"):
-        message = (
-            f"{late!r} is not there yet in this version; the late answer is the one at the end"
-        )
-        raise typer.BadParameter(message, param_hint="--late")
+def _refuse_what_is_not_there_yet(mode: Mode | None) -> None:
+    if mode in NOT_YET:
+        message = f"{mode} is not there yet in this version"
+        raise typer.BadParameter(message, param_hint="--mode")
 
 
 def _print(report: dict[str, Any]) -> None:

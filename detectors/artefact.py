@@ -91,7 +91,8 @@ def load(folder: Path) -> Detector:
         certificate = Certificate.from_json(json.loads(files[CERTIFICATE]))
         thresholds = _thresholds(folder, files[THRESHOLDS], certificate)
         classifier = _classifier(config.classifier.kind, files)
-        signal = signals.create(config.signal, classifier)
+        alarm = signals.alarm_class(config.rule, classifier)
+        signal = signals.create(config.signal, classifier, alarm)
         card = json.loads(files[CARD])
     except (ValueError, ConfigError, CertificateError, ModelError) as error:
         raise ManifestError(folder, f"its files fit the manifest, but: {error}") from error
@@ -106,6 +107,7 @@ def load(folder: Path) -> Detector:
         name=config.name, version=version, config=config, classifier=classifier,
         signal=signal, thresholds=thresholds, horizon=len(thresholds),
         shadow_share=config.shadow_share, certificate=certificate.to_json(), card=card,
+        alarm=alarm,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from detectors import onesided
 from stopping.conditional import calibrate_conditional
 from stopping.losses import accuracy_gap_loss, majority_loss
 from stopping.marginal import calibrate_marginal
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 
 def calibrate(
-    scored: Scored, labels: NDArray[np.int64], rule: RuleConfig, seed: int
+    scored: Scored,
+    labels: NDArray[np.int64],
+    rule: RuleConfig,
+    seed: int,
+    alarm: int | None = None,
 ) -> Certificate:
     """Return the thresholds that keep `rule`, with the evidence for them.
 
@@ -30,7 +35,11 @@ def calibrate(
         True class of each, [n].
     seed
         Of the division into screening and testing half (conditional control).
+    alarm
+        Class index that a one-sided rule may raise.
     """
+    if alarm is not None:
+        return onesided.calibrate(scored, labels, rule, alarm, seed)
     loss = accuracy_gap_loss(scored.predicted, labels, scored.length)
     baseline = majority_loss(scored.predicted, labels, scored.length)
     if rule.control == "marginal":

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from detectors.split import Parts
     from stopping.certificate import Certificate
 
-PACKAGES = ("tocsin", "numpy", "scipy", "torch", "safetensors", "msgspec")
+PACKAGES = (
+    "tocsin", "numpy", "scipy", "torch", "scikit-learn", "river", "safetensors", "msgspec",
+)  # fmt: skip
+MOST_NAMED = 8
+"""Channels named in the purpose."""
+ONE_SIDED_LIMITS = (
+    "It says how many negatives are raised in vain, not how many positives are found: the "
+    "sensitivity is measured beside it, on the test streams.",
+    "An alarm on a positive stream counts as right however late it comes: see the lead times.",
+    "It holds with the stated confidence over the draw of the calibration streams.",
+    "It is void when the traffic drifts away from the calibration streams, and when versions are "
+    "mixed within a stream; a promised precision also when the prevalence changes.",
+)
 LIMITS = (
     "It is not an error rate: it compares the early answer with the late one, which may be wrong.",
     "It holds with the stated confidence over the draw of the calibration streams.",
@@ -46,7 +58,7 @@ def write(
         "made_on": made_on,
         "purpose": (
             f"Says which of the classes {', '.join(parts.fit.classes)} a stream of "
-            f"{'/'.join(parts.fit.channels)} frames belongs to, as early as its promise allows."
+            f"{_content(parts)} belongs to, as early as its promise allows."
         ),
         "data": _data(dataset, parts),
         "split": _split(config, parts, dataset),
@@ -73,7 +85,7 @@ def guarantee(certificate: Certificate, unit: Mapping[str, str]) -> dict[str, An
         "n_calibration": certificate.n,
         "missing_streams": 0 if shortfall is None else shortfall.missing,
         **unit,
-        "limits": list(LIMITS),
+        "limits": list(ONE_SIDED_LIMITS if certificate.control == "one-sided" else LIMITS),
     }
 
 
@@ -114,6 +126,16 @@ def markdown(card: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _content(parts: Parts) -> str:
+    """Say what a stream holds; of many channels the first ones, and how many there are."""
+    modality, channels = parts.fit.modality, parts.fit.channels
+    if modality in ("text", "scores"):
+        return modality
+    named = "/".join(channels[:MOST_NAMED])
+    more = f" and {len(channels) - MOST_NAMED} more" if len(channels) > MOST_NAMED else ""
+    return f"{named}{more} {'frames' if modality == 'frames' else 'measurements'}"
+
+
 def _data(dataset: Dataset, parts: Parts) -> dict[str, Any]:
     known = dataset.provenance
     return {
@@ -123,6 +145,7 @@ def _data(dataset: Dataset, parts: Parts) -> dict[str, Any]:
         "source": known.get("source", "not stated: a file of the user's"),
         "licence": known.get("licence", "not stated: ask whoever gave you the data"),
         "n_test_streams_whose_subject_or_copy_is_in_another_part": parts.repeated,
+        **({"left_out": dict(known["left_out"])} if "left_out" in known else {}),
     }
 
 

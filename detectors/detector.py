@@ -39,3 +39,6 @@ class Detector:
     """What was promised and on what ground; JSON values, stored with every decision."""
     card: Mapping[str, Any]
     """The model card; empty until the training run has evaluated the detector."""
+    alarm: int | None = None
+    """Under a one-sided rule, the class index that alone may be answered early. Its step counts
+    as any other: a stream that is not ready at its last step either is answered with another."""

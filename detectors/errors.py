@@ -4,6 +4,7 @@
   - ConfigError            a configuration holds something that cannot be used
   - DatasetError           a data set cannot be found, read or used
   - SplitError             a data set cannot be divided as training needs it
+  - LearningError          a detector cannot go on learning
   - ScoringError           a detector and a data set do not fit together
   - ArtefactError          a trained detector's folder is not what was written
     . MissingFileError     a file is missing
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+CONFIGURATION = "the configuration"
+"""Source of a fault that shows only when a configuration meets its data."""
 REBUILD = "Copy the folder again from where it was trained, or train it anew with `tocsin train`."
 
 
@@ -43,6 +46,10 @@ class DatasetError(DetectorError, ValueError):
 
 class SplitError(DetectorError, ValueError):
     """A data set cannot be divided as training needs it."""
+
+
+class LearningError(DetectorError, ValueError):
+    """A detector cannot go on learning; no version was made."""
 
 
 class ScoringError(DetectorError, ValueError):

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import beta, rankdata
 
 from detectors.errors import ScoringError
+from detectors.onesided import evaluation_one_sided
 from stopping.gap import report_gap
 
 if TYPE_CHECKING:
@@ -21,8 +22,16 @@ CONFIDENCE = 0.95
 """Of the intervals on the card."""
 
 
-def evaluation(scored: Scored, streams: StreamSet) -> dict[str, Any]:
+def evaluation(
+    scored: Scored,
+    streams: StreamSet,
+    alarm: int | None = None,
+    thresholds: NDArray[np.float64] | None = None,
+) -> dict[str, Any]:
     """Return what deciding early cost and gained on `streams`.
+
+    `alarm` is the class index of a one-sided rule, whose own numbers come into ``metrics`` then;
+    `thresholds`, [T], are its own.
 
     Returns
     -------
@@ -30,7 +39,8 @@ def evaluation(scored: Scored, streams: StreamSet) -> dict[str, Any]:
     earliest-halting streams), time_used, and ``metrics``: intervals, the gap by step for both
     conditional sets, reasons, the mean halt step, and AUROC where there are two classes.
     """
-    report = report_gap(scored.halt_step, scored.predicted, streams.labels, scored.length)
+    answers = _answers(scored)
+    report = report_gap(scored.halt_step, answers, streams.labels, scored.length)
     numbers = report.to_json()
     right = int((scored.label == streams.labels).sum())
     late_right = int((scored.late_label == streams.labels).sum())
@@ -57,12 +67,15 @@ def evaluation(scored: Scored, streams: StreamSet) -> dict[str, Any]:
     }
     if len(streams.classes) == 2:
         metrics["auroc"] = auroc(_second_class(scored), streams.labels == 1)
+    if alarm is not None:
+        metrics["one_sided"] = evaluation_one_sided(scored, streams, alarm, thresholds=thresholds)
     return {**numbers, "metrics": metrics}
 
 
 def check_fit(detector: Detector, streams: StreamSet) -> None:
     """Raise ScoringError unless `detector` can answer `streams`."""
     for what, ours, theirs in (
+        ("modality", (detector.classifier.modality,), (streams.modality,)),
         ("channels", detector.classifier.channels, streams.channels),
         ("classes", detector.classifier.classes, streams.classes),
     ):
@@ -108,8 +121,19 @@ def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float | No
     return (ranks - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
 
 
+def _answers(scored: Scored) -> NDArray[np.int64]:
+    """Return the likeliest classes by step, [n, T], with what was answered where it was.
+
+    A one-sided rule raises its alarm where another label is likelier, and the other way round.
+    """
+    answers, rows = scored.predicted.copy(), np.arange(len(scored.label))
+    answers[rows, scored.length - 1] = scored.late_label
+    answers[rows, scored.halt_step - 1] = scored.label
+    return answers
+
+
 def _second_class(scored: Scored) -> NDArray[np.float64]:
     """Return the probability of the second class at the halt."""
-    rows = np.arange(len(scored.halt_step))
-    likelier = scored.probability[rows, scored.halt_step - 1]
-    return np.where(scored.label == 1, likelier, 1.0 - likelier)
+    at = (np.arange(len(scored.halt_step)), scored.halt_step - 1)
+    likelier = scored.probability[at]
+    return np.where(scored.predicted[at] == 1, likelier, 1.0 - likelier)

@@ -1,6 +1,6 @@
 """Dividing a data set for training: by subject, never by stream or event.
 
-Streams of one subject, and streams that are equal frame for frame, form one group; a group goes
+Streams of one subject, and streams that are equal step for step, form one group; a group goes
 into one part whole. Of each group in the calibration part one stream, drawn at random, is used:
 the promise is about exchangeable *subjects*, one episode each.
 """
@@ -91,15 +91,15 @@ def divide(dataset: Dataset, seed: int) -> Parts:
 def group(parts: Sequence[StreamSet], *, known: bool) -> list[NDArray[np.int64]]:
     """Return a group number for every stream, comparable across `parts`.
 
-    Two streams share a group if a chain of equal subjects and equal frames joins them. Where
-    subjects are not `known` (they are row numbers then), only equal frames join.
+    Two streams share a group if a chain of equal subjects and equal steps joins them. Where
+    subjects are not `known` (they are row numbers then), only equal steps join.
 
     Examples
     --------
     >>> from detectors.scoring import StreamSet
-    >>> frames = np.array([[[1.0]], [[2.0]], [[1.0]]], np.float32)
-    >>> ones = np.ones(3, np.int64)
-    >>> part = StreamSet("d", "train", ones, frames, ones, ones, np.arange(3), ("a",), ("x",))
+    >>> frames, rows = np.array([[1.0], [2.0], [1.0]], np.float32), np.arange(3)
+    >>> zeros, ends = np.zeros(3, np.int64), np.arange(4)
+    >>> part = StreamSet("d", "train", "frames", rows, frames, ends, zeros, rows, ("a",), ("x",))
     >>> group([part], known=True)[0].tolist()
     [0, 1, 0]
     """
@@ -110,7 +110,7 @@ def group(parts: Sequence[StreamSet], *, known: bool) -> list[NDArray[np.int64]]
             node = len(parent)
             parent.append(node)
             subject = ("subject", int(part.subjects[i])) if known else ("row", place, i)
-            for key in (subject, ("frames", _digest(part, i))):
+            for key in (subject, ("steps", _digest(part, i))):
                 _join(parent, keys.setdefault(key, node), node)
     roots = np.array([_root(parent, node) for node in range(len(parent))], dtype=np.int64)
     return np.split(roots, np.cumsum([len(part) for part in parts])[:-1])
@@ -151,8 +151,14 @@ def _one_each(
 
 
 def _digest(part: StreamSet, i: int) -> bytes:
-    frames = part.frames[i, : part.lengths[i]] + np.float32(0)  # -0.0 equals 0.0
-    return hashlib.blake2b(frames.tobytes(), digest_size=16).digest()
+    """Return what a stream's content is known by; the time that it was recorded does not count."""
+    steps = part.inputs[part.offsets[i] : part.offsets[i + 1]]
+    if part.modality == "text":
+        content = "\x00".join(steps.tolist()).encode(errors="surrogatepass")
+    else:
+        values = steps["values"] if part.modality == "vitals" else steps
+        content = (values + np.float32(0)).tobytes()  # -0.0 equals 0.0
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _root(parent: list[int], node: int) -> int:

@@ -15,10 +15,11 @@ import numpy as np
 from detectors import artefact, card, signals
 from detectors.calibrate import calibrate
 from detectors.detector import Detector
+from detectors.errors import CONFIGURATION, ConfigError
 from detectors.evaluate import evaluation
 from detectors.split import Parts, divide
 from models import registry
-from models.protocol import LabelledFrames
+from models.protocol import LabelledStreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,14 +86,18 @@ def train(
     ------
     SplitError, TrainingError, MissingInputError
     """
+    check_modality(config, dataset)
     parts = divide(dataset, config.seed)
     horizon = config.horizon or default_horizon(parts.fit)
     classifier = fit_classifier(config, parts, horizon, progress)
-    settled = config.resolved(signal=signals.resolve(config.signal, classifier), horizon=horizon)
+    signal = signals.resolve(config.signal, classifier, config.rule)
+    settled = config.resolved(signal=signal, horizon=horizon)
     waiting = uncalibrated(settled, classifier)
     with progress("calibrate", len(parts.calibration)) as advance:
         scored = scorer(waiting, parts.calibration, advance)
-    certificate = calibrate(scored, parts.calibration.labels, settled.rule, settled.seed)
+    certificate = calibrate(
+        scored, parts.calibration.labels, settled.rule, settled.seed, waiting.alarm
+    )
     detector = replace(
         waiting,
         version=artefact.version_of(settled, classifier, certificate.thresholds),
@@ -100,9 +105,23 @@ def train(
         certificate=certificate.to_json(),
     )
     with progress("evaluate", len(parts.test)) as advance:
-        numbers = evaluation(scorer(detector, parts.test, advance), parts.test)
+        numbers = evaluation(
+            scorer(detector, parts.test, advance), parts.test, detector.alarm, detector.thresholds
+        )
     written = card.write(settled, detector.version, dataset, parts, certificate, numbers, made_on)
     return Run(replace(detector, card=written), numbers, parts)
+
+
+def check_modality(config: DetectorConfig, dataset: Dataset) -> None:
+    """Raise ConfigError unless configuration, classifier and data are of one modality."""
+    found = dataset.parts["train"].modality
+    if config.modality != found:
+        detail = f"`modality` is {config.modality}, but {dataset.name} holds {found}"
+        raise ConfigError(CONFIGURATION, f"{detail} - at `$.modality`")
+    reads = registry.modality(config.classifier.kind)
+    if found != reads:
+        detail = f"`kind` {config.classifier.kind} reads {reads}, not {found}"
+        raise ConfigError(CONFIGURATION, f"{detail} - at `$.classifier.kind`")
 
 
 def fit_classifier(
@@ -121,10 +140,12 @@ def uncalibrated(config: DetectorConfig, classifier: Classifier) -> Detector:
     horizon = config.horizon
     if horizon is None:
         raise ValueError(horizon)
+    alarm = signals.alarm_class(config.rule, classifier)
     return Detector(
         name=config.name, version=UNCALIBRATED, config=config, classifier=classifier,
-        signal=signals.create(config.signal, classifier), thresholds=np.full(horizon, np.inf),
-        horizon=horizon, shadow_share=config.shadow_share, certificate={}, card={},
+        signal=signals.create(config.signal, classifier, alarm),
+        thresholds=np.full(horizon, np.inf), horizon=horizon, shadow_share=config.shadow_share,
+        certificate={}, card={}, alarm=alarm,
     )  # fmt: skip
 
 
@@ -133,8 +154,9 @@ def default_horizon(streams: StreamSet) -> int:
     return int(np.percentile(streams.lengths, HORIZON_PERCENTILE, method="higher"))
 
 
-def labelled(streams: StreamSet) -> LabelledFrames:
+def labelled(streams: StreamSet) -> LabelledStreams:
     """Return streams as a classifier learns from them."""
-    return LabelledFrames(
-        streams.frames, streams.lengths, streams.labels, streams.classes, streams.channels
-    )
+    return LabelledStreams(
+        inputs=streams.inputs, offsets=streams.offsets, labels=streams.labels,
+        classes=streams.classes, channels=streams.channels, step_labels=streams.step_labels,
+    )  # fmt: skip

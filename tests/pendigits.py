@@ -30,9 +30,9 @@ def tocsin(*arguments, **options):
     return done.stdout
 
 
-def expected_rows(folder, out):
+def expected_rows(folder, out, dataset=DATA):
     """Return the decisions of the test part by `tocsin evaluate`."""
-    tocsin("evaluate", folder, DATA, "--out", out, "--json")
+    tocsin("evaluate", folder, dataset, "--out", out, "--json")
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     return {row["stream_id"]: row for row in rows}
 

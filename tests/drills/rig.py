@@ -91,6 +91,7 @@ class Rig:
             "TOCSIN_DECISIONS_TOPIC": self.decisions_topic,
             "TOCSIN_GROUP": self.group,
             "TOCSIN_SESSION_TIMEOUT_S": str(SESSION_S),
+            "TOCSIN_TICK_S": "0",  # the drills count records
             "TOCSIN_ADMIN_KEY_FILE": str(folder / "admin-key"),
         }
         self.run("topics", "create", "--partitions", PARTITIONS)

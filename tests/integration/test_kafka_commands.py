@@ -23,6 +23,7 @@ def tocsin(broker, tmp_path):
         "TOCSIN_KAFKA_SERVERS": broker.servers,
         "TOCSIN_TOPIC": f"records-{unique}",
         "TOCSIN_DECISIONS_TOPIC": f"decisions-{unique}",
+        "TOCSIN_LABELS_TOPIC": f"labels-{unique}",
         "TOCSIN_STATE_DIR": str(tmp_path),
         "TOCSIN_GROUP": "commands",
     }
@@ -48,14 +49,14 @@ def document(answer):
     return json.loads(out)
 
 
-def test_create_is_idempotent_and_describe_shows_both_topics(tocsin):
+def test_create_is_idempotent_and_describe_shows_all_topics(tocsin):
     first = document(tocsin("topics", "create", "--partitions", 3, "--json"))["topics"]
     again = document(tocsin("topics", "create", "--partitions", 3, "--json"))["topics"]
-    assert [row["created"] for row in first] == [True, True]
-    assert [row["created"] for row in again] == [False, False]
+    assert [row["created"] for row in first] == [True, True, True]
+    assert [row["created"] for row in again] == [False, False, False]
     assert [row["topic_id"] for row in first] == [row["topic_id"] for row in again]
     described = document(tocsin("topics", "describe", "--json"))["topics"]
-    assert [len(topic["partitions"]) for topic in described] == [3, 3]
+    assert [len(topic["partitions"]) for topic in described] == [3, 3, 3]
     code, _, err = tocsin("topics", "create", "--partitions", 4)
     assert code == 1
     assert "there already with 3 partitions" in err

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pytest
 
+from cli.stamps import Stamps, TickedTopic, played
 from detectors.scoring import StreamSet
-from streams.codec import decode
+from streams.codec import decode, decode_tick
 from streams.errors import BrokerError, TopicError
 from streams.produce import Keyed, TopicProducer, from_event, from_lines, send_all
 from streams.replay import events
@@ -17,12 +20,14 @@ pytestmark = pytest.mark.kafka
 
 def some_streams(n=40, steps=6):
     random = np.random.default_rng(5)
+    lengths = random.integers(1, steps + 1, size=n)
     return StreamSet(
         name="drawn",
         split="test",
+        modality="frames",
         ids=np.arange(n),
-        frames=random.normal(size=(n, steps, 2)).astype(np.float32),
-        lengths=random.integers(1, steps + 1, size=n),
+        inputs=random.normal(size=(lengths.sum(), 2)).astype(np.float32),
+        offsets=np.concatenate(([0], np.cumsum(lengths))),
         labels=np.zeros(n, dtype=np.int64),
         subjects=np.arange(n),
         classes=("a", "b"),
@@ -102,3 +107,32 @@ def test_an_absent_broker_is_reported_within_ten_seconds():
     with pytest.raises(BrokerError, match="no Kafka answered"):
         TopicProducer("127.0.0.1:1", "anything")
     assert time.monotonic() - began < 10
+
+
+def test_recorded_times_go_with_ticks_that_no_record_behind_them_belies(broker):
+    streams = some_streams()
+    gaps = np.random.default_rng(1).uniform(0, 40, int(streams.lengths.sum()))
+    total = np.cumsum(gaps)  # all streams at about the same time, each in its own order
+    first = np.repeat(total[streams.offsets[:-1]], streams.lengths)
+    timed = replace(streams, times_s=(1e9 + total - first).round(3))
+    topic = broker.topic(partitions=3)
+    with TopicProducer(broker.servers, topic) as producer:
+        ticked = TickedTopic(broker.servers, producer, topic)
+        for item in played(timed, "drawn", Stamps.RECORDED, settle_s=5.0, seed=0, concurrent=9):
+            ticked.send(item if isinstance(item, datetime) else from_event(item))
+        producer.finish()
+    told, n_records = [], 0
+    for messages in broker.read(topic).values():
+        clock, ticks = None, []
+        for message in messages:
+            tick = decode_tick(message.value())
+            if tick is None:
+                n_records += 1
+                assert decode(message.value()).time >= clock
+            else:
+                clock = tick
+                ticks.append(tick)
+        told.append(ticks)
+    assert n_records == len(gaps)
+    assert told[0] == told[1] == told[2] == sorted(told[0])
+    assert told[0][-1].timestamp() == timed.times_s.max() + 5.0

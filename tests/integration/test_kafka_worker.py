@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from store import workers
 from streams import topics
-from streams.codec import encode
+from streams.codec import decode_tick, encode
 from streams.drivers.steady import OVERDUE_S
 from streams.errors import TopicError
 from streams.records import MAX_RECORD_BYTES, Event
@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 ENTRY = """
 import logging, os, sys
+import cli.crew
 import cli.serving
 from cli import kafka, logs
 from cli.errors import CommandError
@@ -35,9 +36,13 @@ from tests.toys import toy_detector
 
 def load_roster(settings, references):
     width = int(os.environ.get("TOY_WIDTH", "2"))
-    return Roster([toy_detector(name=r, version=f"v{width}", width=width) for r in references])
+    time = {"idle_s": float(os.environ["TOY_IDLE_S"])} if "TOY_IDLE_S" in os.environ else {}
+    return Roster(
+        [toy_detector(name=r, version=f"v{width}", width=width, **time) for r in references]
+    )
 
 cli.serving.load_roster = load_roster
+cli.crew.by_topic = lambda settings, references: {settings.topic: references}
 if os.environ.get("TOY_BREAKS"):
     import streams.worker
     def broken(self, records):
@@ -95,6 +100,7 @@ def surroundings(broker, postgres_engine, postgres_url, tmp_path):
         "TOCSIN_DECISIONS_TOPIC": f"decisions-{unique}",
         "TOCSIN_GROUP": f"group-{unique}",
         "TOCSIN_SESSION_TIMEOUT_S": "6",
+        "TOCSIN_TICK_S": "0",  # the tests count offsets; one of them ticks
     }
     topics.create(broker.servers, names["TOCSIN_TOPIC"], partitions=2, replication=1)
     topics.create(broker.servers, names["TOCSIN_DECISIONS_TOPIC"], partitions=1, replication=1)
@@ -417,3 +423,44 @@ def test_a_worker_that_wakes_after_a_roll_out_ends_and_neither_claims_nor_decide
     assert "runs other detectors" in output
     assert rows(postgres_engine, "SELECT epoch FROM partitions ORDER BY partition") == epochs
     assert rows(postgres_engine, "SELECT stream_id FROM decisions") == [("before",)]
+
+
+def ticks(broker, topic):
+    """Return the ticks that stand in each partition."""
+    found = {}
+    for partition, messages in broker.read(topic).items():
+        times = [decode_tick(message.value()) for message in messages]
+        found[partition] = [time.timestamp() for time in times if time is not None]
+    return found
+
+
+def test_one_of_two_workers_ticks_and_another_goes_on_when_it_dies(
+    worker, surroundings, broker, postgres_engine
+):
+    topic = surroundings["TOCSIN_TOPIC"]
+    began = time.time()
+    pair = [worker(TOCSIN_TICK_S="0.5", TOY_IDLE_S="2") for _ in range(2)]
+    pair[0].wait_for(lambda: all(len(x) >= 4 for x in ticks(broker, topic).values()) or None)
+    broker.put(topic, [step("silent", 1)])
+
+    def decided():
+        with postgres_engine.connect() as connection:
+            query = text("SELECT reason, event_time FROM decisions WHERE stream_id = 'silent'")
+            return connection.execute(query).one_or_none()
+
+    reason, event_time = pair[0].wait_for(decided)
+    assert reason == "idle"
+    # The record carries no time: it counts as taken at the tick before it.
+    assert event_time.timestamp() in {x for some in ticks(broker, topic).values() for x in some}
+    told = ticks(broker, topic)[0]
+    assert told == sorted(told)
+    assert len(told) <= (time.time() - began) / 0.5 + 2, "both of them tick"
+    with postgres_engine.connect() as connection:
+        query = text("SELECT holder FROM leases WHERE name = :name")
+        holder = connection.execute(query, {"name": f"ticks:{topic}"}).scalar_one()
+    ticker, other = sorted(pair, key=lambda p: f"-{p.process.pid}-" not in holder)
+    ticker.process.kill()
+    ticker.process.wait()
+    n_told = len(ticks(broker, topic)[1])
+    other.wait_for(lambda: len(ticks(broker, topic)[1]) > n_told + 2)
+    assert other.stop() == 0

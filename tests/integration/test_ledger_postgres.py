@@ -25,7 +25,7 @@ from store.ledger import SqlLedger
 from store.rows import PartitionCommit, StateRow
 from store.session import connect
 ledger = SqlLedger(connect(sys.argv[1]), "g", "events", "id-1", 1)
-epoch, offset = ledger.claim([0])[0]
+epoch, offset, _ = ledger.claim([0])[0]
 while True:
     offset += 1
     rows = tuple(StateRow("d", f"s{i}", "1", "e", "open", offset, b"x" * 300) for i in range(500))
@@ -146,7 +146,7 @@ def test_a_stopped_worker_holds_no_lock_and_writes_nothing_once_woken(
             zombie.send_signal(signal.SIGSTOP)
             try:
                 started = time.monotonic()
-                epoch, next_offset = ledger.claim([0])[0]
+                epoch, next_offset, _ = ledger.claim([0])[0]
                 assert ledger.commit([batch(epoch, next_offset + 1, b"owner's")]) == {0}
                 assert time.monotonic() - started < 5, "the stopped process held a lock"
                 before = everything(postgres_engine)

@@ -97,13 +97,25 @@ def test_revoking_what_is_not_there_fails_with_advice(run):
     assert "tocsin keys list" in str(result.exception)
 
 
-def test_the_first_admin_key_is_shown_once_and_kept_in_its_file(sqlite_engine, tmp_path, capsys):
+def test_the_first_admin_key_is_shown_once(sqlite_engine, capsys):
+    transact = direct(sqlite_engine)
+    keys.first_admin_key(transact, Settings(), PEPPER)
+    shown = capsys.readouterr()
+    assert "tocsin_" in shown.err
+    assert shown.out == ""
+    keys.first_admin_key(transact, Settings(), PEPPER)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_first_admin_key_stands_in_its_file_and_in_no_log(sqlite_engine, tmp_path, capsys):
     path = tmp_path / "admin.key"
     settings = Settings(admin_key_file=path)
     transact = direct(sqlite_engine)
     keys.first_admin_key(transact, settings, PEPPER)
     shown = capsys.readouterr()
-    assert path.read_text().strip() in shown.err
+    assert path.read_text().startswith("tocsin_")
+    assert path.read_text().strip() not in shown.err
+    assert str(path) in shown.err
     assert shown.out == ""
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     keys.first_admin_key(transact, settings, PEPPER)
@@ -122,7 +134,8 @@ def test_a_key_file_that_cannot_be_written_stops_the_start_and_the_next_start_ma
         keys.first_admin_key(transact, Settings(admin_key_file=path), PEPPER)
     path.unlink()
     keys.first_admin_key(transact, Settings(admin_key_file=path), PEPPER)
-    assert path.read_text().strip() in capsys.readouterr().err
+    assert path.read_text().startswith("tocsin_")
+    assert str(path) in capsys.readouterr().err
 
 
 def test_a_store_without_tables_says_what_to_do(run, monkeypatch, tmp_path):

@@ -42,3 +42,11 @@ def test_a_password_file_that_cannot_be_read_is_named(tmp_path):
 def test_the_file_of_the_key_for_a_remote_api_is_a_setting(monkeypatch, tmp_path):
     monkeypatch.setenv("TOCSIN_API_KEY_FILE", str(tmp_path / "key"))
     assert Settings().api_key_file == tmp_path / "key"
+
+
+@pytest.mark.parametrize("taken", ["TOCSIN_TOPIC", "TOCSIN_DECISIONS_TOPIC"])
+def test_labels_need_a_topic_of_their_own(monkeypatch, taken):
+    monkeypatch.setenv(taken, "one-for-all")
+    monkeypatch.setenv("TOCSIN_LABELS_TOPIC", "one-for-all")
+    with pytest.raises(ValidationError, match="a topic of their own"):
+        Settings()

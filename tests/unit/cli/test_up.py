@@ -70,10 +70,10 @@ def test_progress_of_the_demo_is_private_too(tmp_path):
     before = os.umask(0o022)
     try:
         make_state_dir(tmp_path / "deep" / "state")
-        (tmp_path / "deep" / "state" / "demo.json").write_text("{}")
+        (tmp_path / "deep" / "state" / "demo-scam.json").write_text("{}")
     finally:
         os.umask(before)
-    for name, mode in (("deep/state", 0o700), ("deep/state/demo.json", 0o600)):
+    for name, mode in (("deep/state", 0o700), ("deep/state/demo-scam.json", 0o600)):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
 
 
@@ -82,4 +82,4 @@ def test_the_help_says_what_runs_without_a_detector():
         [sys.executable, "-m", "cli.main", "up", "--help"], capture_output=True, text=True,
         check=True, env={**os.environ, "COLUMNS": "200"},
     )  # fmt: skip
-    assert "with --no-demo too: the demo detector" in " ".join(done.stdout.split())
+    assert "with --no-demo too: the bundled ones" in " ".join(done.stdout.split())

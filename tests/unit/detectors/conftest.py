@@ -58,7 +58,8 @@ def literal_scorer(detector, streams, advance=None):
         model, memory = detector.classifier.start(1), detector.signal.start(1)
         halt, reason = None, None
         for t in range(1, length[i] + 1):
-            model, output = detector.classifier.step(model, streams.frames[i : i + 1, t - 1])
+            at = int(streams.offsets[i]) + t - 1
+            model, output = detector.classifier.step(model, streams.inputs[at : at + 1])
             memory, ready = detector.signal.update(
                 memory, output.probabilities, output.auxiliary, np.array([t])
             )

@@ -24,8 +24,8 @@ def test_it_has_the_sizes_that_its_readme_gives():
     assert sizes == {"train": 7494, "calibration": 1749, "test": 1749}
     for part in dataset.parts.values():
         assert (part.lengths == 8).all()
-        assert part.frames.min() >= 0
-        assert part.frames.max() <= 100
+        assert part.inputs.min() >= 0
+        assert part.inputs.max() <= 100
 
 
 def test_calibration_and_test_are_halves_of_one_part_and_no_drawing_stands_twice():

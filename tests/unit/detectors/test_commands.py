@@ -116,8 +116,9 @@ def test_versions_are_listed_retired_and_activated(tocsin, trained):
     [
         ("train", "toy"),
         ("train", "toy", "--model", "lstm", "--control", "one-sided"),
+        ("train", "toy", "--model", "lstm", "--precision", "1.5"),
         ("train", "toy", "--model", "lstm", "--mode", "improved"),
-        ("train", "toy", "--model", "lstm", "--late", "step:3"),
+        ("train", "toy", "--model", "lstm", "--late", "step:0"),
         ("train", "toy", "--model", "lstm", "--signal", "magic"),
         ("train", "toy", "--model", "lstm", "--seed", "-1"),
         ("evaluate", "toy"),

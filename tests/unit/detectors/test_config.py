@@ -55,7 +55,7 @@ def test_a_configuration_written_is_read_back_equal():
         ("rule.delta", float("nan"), r"\$\.rule\.delta"),
         ("rule.control", "both", r"\$\.rule\.control"),
         ("rule.mode", "improved", r"\$\.rule\.mode"),
-        ("rule.late", "step:3", r"\$\.rule\.late"),
+        ("rule.late", "step:0", r"\$\.rule\.late"),
         ("rule.aplha", 0.1, "aplha"),
         ("signal", "magic", r"\$\.signal"),
         ("horizon", 0, r"\$\.horizon"),
@@ -88,7 +88,7 @@ def test_a_bad_value_is_refused_with_its_path(path, value, where):
 
 
 def test_an_unknown_classifier_is_answered_with_the_known_ones():
-    with pytest.raises(UnknownKindError, match="has: lstm"):
+    with pytest.raises(UnknownKindError, match=r"has: .*lstm"):
         configs.parse(changed("classifier.kind", "magic"))
 
 

@@ -13,10 +13,12 @@ from detectors.scoring import Scored, StreamSet
 
 
 def streams(labels, lengths):
-    n, horizon = len(labels), max(lengths)
+    n = len(labels)
     return StreamSet(
-        name="d", split="test", ids=np.arange(n), frames=np.zeros((n, horizon, 1), np.float32),
-        lengths=np.array(lengths), labels=np.array(labels), subjects=np.arange(n),
+        name="d", split="test", modality="frames", ids=np.arange(n),
+        inputs=np.zeros((sum(lengths), 1), np.float32),
+        offsets=np.concatenate(([0], np.cumsum(lengths))), labels=np.array(labels),
+        subjects=np.arange(n),
         classes=("a", "b"), channels=("x",),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from detectors.datasets import Dataset
 from detectors.errors import SplitError
 from detectors.scoring import StreamSet
 from detectors.split import divide, group
+from models.inputs import vitals_dtype
 
 
 def part(name, frames, subjects=None):
@@ -16,8 +17,9 @@ def part(name, frames, subjects=None):
     n = len(frames)
     rows = np.arange(n)
     return StreamSet(
-        name="d", split=name, ids=rows, frames=np.asarray(frames, np.float32).reshape(n, 1, 1),
-        lengths=np.ones(n, np.int64), labels=np.zeros(n, np.int64),
+        name="d", split=name, modality="frames", ids=rows,
+        inputs=np.asarray(frames, np.float32).reshape(n, 1), offsets=np.arange(n + 1),
+        labels=np.zeros(n, np.int64),
         subjects=rows if subjects is None else np.asarray(subjects), classes=("a", "b"),
         channels=("x",),
     )  # fmt: skip
@@ -58,7 +60,7 @@ def test_no_subject_and_no_copy_is_in_the_calibration_part_and_learned_from(
     keys = {}
     for name in ("fit", "tuning", "calibration"):
         streams = getattr(divided, name)
-        keys[name] = (set(streams.subjects.tolist()), set(streams.frames.ravel().tolist()))
+        keys[name] = (set(streams.subjects.tolist()), set(streams.inputs.ravel().tolist()))
     for learned in ("fit", "tuning"):
         assert not keys["calibration"][0] & keys[learned][0]
         assert not keys["calibration"][1] & keys[learned][1]
@@ -121,11 +123,30 @@ def test_equal_streams_join_the_groups_of_their_subjects():
     assert theirs[1] == ours[3]
 
 
-def test_frames_past_the_end_do_not_tell_equal_streams_apart():
-    streams = part("train", [1, 1])
-    padded = np.concatenate((streams.frames, np.array([[[np.nan]], [[7.0]]], np.float32)), axis=1)
-    longer = StreamSet(**{**streams.__dict__, "frames": padded})
-    assert len(set(group([longer], known=False)[0].tolist())) == 1
+def worded(texts):
+    inputs = np.array([word for text in texts for word in text], dtype=object)
+    offsets = np.concatenate(([0], np.cumsum([len(text) for text in texts])))
+    n = len(texts)
+    return StreamSet(
+        "d", "train", "text", np.arange(n), inputs, offsets, np.zeros(n, np.int64), np.arange(n),
+        ("a",), ("text",),
+    )  # fmt: skip
+
+
+def test_equal_texts_are_one_group_and_a_step_ends_where_it_ends():
+    groups = group([worded([["a", "b"], ["a", "b"], ["ab"], ["a"], ["", "a"]])], known=False)[0]
+    assert groups[0] == groups[1]
+    assert len(set(groups.tolist())) == 4
+
+
+def test_equal_measurements_at_another_time_are_one_group():
+    rows = np.zeros(2, vitals_dtype(2))
+    rows["values"], rows["time_s"] = [[80, np.nan], [80, np.nan]], [0.0, 5.0]
+    streams = StreamSet(
+        "d", "train", "vitals", np.arange(2), rows, np.arange(3), np.zeros(2, np.int64),
+        np.arange(2), ("a",), ("HR", "Temp"),
+    )  # fmt: skip
+    assert len(set(group([streams], known=False)[0].tolist())) == 1
 
 
 def test_a_negative_zero_is_a_zero():

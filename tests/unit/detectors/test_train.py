@@ -69,7 +69,7 @@ def test_the_same_configuration_gives_the_same_version_and_another_seed_another(
 def test_the_test_part_has_no_say_in_the_detector(data_dir, toy_run):
     dataset = datasets.load("toy", data_dir)
     test = dataset.parts["test"]
-    turned = replace(test, labels=1 - test.labels, frames=-test.frames)
+    turned = replace(test, labels=1 - test.labels, inputs=-test.inputs)
     other = replace(dataset, parts={**dataset.parts, "test": turned})
     again = train(
         configs.build(**TOY), other, literal_scorer, made_on="2026-11-22", progress=silent
@@ -124,9 +124,10 @@ def test_a_shorter_horizon_cuts_the_streams(data_dir):
 def test_the_default_horizon_is_a_length_that_hardly_any_training_stream_exceeds(toy_run):
     fit = toy_run.parts.fit
     for lengths in (np.arange(1, 101), np.full(20, 7), np.r_[np.full(99, 3), 50]):
-        horizon = default_horizon(
-            replace(fit.subset(np.arange(len(lengths))), lengths=lengths.astype(np.int64))
+        streams = replace(
+            fit.subset(np.arange(len(lengths))), offsets=np.concatenate(([0], np.cumsum(lengths)))
         )
+        horizon = default_horizon(streams)
         assert horizon in lengths
         assert (lengths > horizon).mean() <= 0.05
 
@@ -187,11 +188,12 @@ def test_the_demo_card_limits_the_promise_to_the_fourteen_writers():
 
 def test_a_missing_input_of_the_signal_is_refused(toy_run):
     from detectors import signals
+    from detectors.config import RuleConfig
     from stopping.errors import MissingInputError
 
     class WithoutHead:
         auxiliary = frozenset()
 
-    assert signals.resolve("auto", WithoutHead()) == "max_probability"
+    assert signals.resolve("auto", WithoutHead(), RuleConfig()) == "max_probability"
     with pytest.raises(MissingInputError):
         signals.create("correctness", WithoutHead())
