@@ -121,6 +121,7 @@ def markdown(card: Mapping[str, Any]) -> str:
         f"* classifier: {_pairs(card['classifier'])}",
         f"* signal: {card['signal']}; horizon: {card['horizon']} steps",
         f"* software: {_pairs(card['software'])}",
+        *([f"* learned while serving: {_pairs(card['learned'])}"] if "learned" in card else []),
         "",
     ]
     return "\n".join(lines)
@@ -186,19 +187,51 @@ def _measures(test: Mapping[str, Any]) -> list[str]:
         for q, gap in test["gap_at"].items()
         if float(q) < 1
     ]  # fmt: skip
+    rows += _alarms(metrics.get("one_sided"))
     return [
-        f"| measure | value | exact {share:.0%} interval |",
+        f"| measure | value | {share:.0%} interval |",
         "| --- | ---: | --- |",
         *(
             f"| {what} | {value:.4f} | {low:.4f} to {high:.4f} |"
             for what, value, (low, high) in rows
         ),
         f"| time used (mean of halt step / length) | {test['time_used']:.4f} | |",
+        *_lead(metrics.get("one_sided")),
+    ]
+
+
+def _alarms(found: Mapping[str, Any] | None) -> list[tuple[str, float, list[float]]]:
+    """Return what raising alarms gave and cost, with intervals; nothing under other rules."""
+    names = {
+        "sensitivity": "sensitivity: positives raised",
+        "precision": "precision: positives among the raised",
+        "false_alarm_rate": "negatives raised",
+        "raised_by_event": "positives raised by their event",
+        "false_alarms_per_stream_day": "false alarms per stream-day",
+    }
+    if found is None:
+        return []
+    return [
+        (said, found[name], found[f"{name}_interval"])
+        for name, said in names.items()
+        if found[name] is not None and found[f"{name}_interval"] is not None
+    ]
+
+
+def _lead(found: Mapping[str, Any] | None) -> list[str]:
+    lead = {} if found is None else found["lead_time_h"]
+    if lead.get("median") is None:
+        return []
+    low, high = lead["iqr"]
+    return [
+        f"| lead time of the {lead['n_detected']} detected, {lead['n_missed']} missed "
+        f"(median and quartiles, {(found or {})['lead_time_unit']}) | {lead['median']:.1f} | "
+        f"{low:.1f} to {high:.1f} |"
     ]
 
 
 def _vacuous(promise: Mapping[str, Any]) -> list[str]:
-    if not promise["vacuous"]:
+    if not promise["vacuous"] or promise["control"] == "one-sided":  # its statement says it
         return []
     return ["* **Vacuous here:** answering the majority class at step 1 would keep it too."]
 

@@ -142,8 +142,8 @@ def _measured(certificate: Certificate) -> list[str]:
     raised, false_alarms = c.halted.halted[-1], c.halted.losses[-1]
     right = c.positives_raised[-1]
     told = [
-        f"On the {c.n_testing} streams tested it raised {right} of {part.n_positive} positives "
-        f"and {false_alarms} of {part.n_negative} negatives"
+        f"On the {c.n_testing} calibration streams it was tested on, it raised {right} of "
+        f"{part.n_positive} positives and {false_alarms} of {part.n_negative} negatives"
         + (f" (share of positives among the raised {right / raised:.3f})." if raised else ".")
     ]
     if c.vacuous:

@@ -12,12 +12,11 @@ from store import detectors, lessons
 from store.session import writing
 from store.tables import DecisionTable, LabelTable, PartitionRow, StateTable
 
-NOW = datetime.now(tz=UTC)
 CLASSES = ("no", "yes")
 
 
 def ago(minutes):
-    return NOW - timedelta(minutes=minutes)
+    return datetime.now(tz=UTC) - timedelta(minutes=minutes)
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def put(store_engine):
 
     with writing(store_engine) as connection:
         detectors.register(
-            connection, name="talk", version="v1", card={}, certificate={}, now=NOW,
+            connection, name="talk", version="v1", card={}, certificate={}, now=ago(0),
             classes=CLASSES,
         )  # fmt: skip
     return Put()
