@@ -16,6 +16,7 @@ import typer
 from cli import (
     api,
     calibrate,
+    compare,
     datasets,
     db,
     decisions,
@@ -55,8 +56,8 @@ def options(
 
 
 for command in (
-    up, train, calibrate, evaluate, replay, worker, api, topics, produce, decisions, labels, gap,
-    learn, db, keys, detectors, datasets, doctor,
+    up, train, calibrate, evaluate, compare, replay, worker, api, topics, produce, decisions,
+    labels, gap, learn, db, keys, detectors, datasets, doctor,
 ):  # fmt: skip
     command.register(app)
 
