@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
-from api.schemas import LabelOut, LabelResult
+from api.label_schemas import LabelOut, LabelResult
 from store.labels import Fate, Filed, Listed, NewLabel, keep
 from store.session import Transact
 from streams.labels import Unusable, decode_label, refusal, to_keep

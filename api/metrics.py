@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import Scope as AsgiScope
 
@@ -55,3 +58,12 @@ class RequestMetrics:
     def count_unmatched(self, n: int) -> None:
         """Count `n` labels that were kept, and that no decision is there for."""
         self._unmatched.inc(n)
+
+
+def _of_the_app(request: Request) -> RequestMetrics:
+    metrics: RequestMetrics = request.app.state.request_metrics
+    return metrics
+
+
+MetricsDep = Annotated[RequestMetrics, Depends(_of_the_app)]
+"""The running application's, for a route."""

@@ -8,8 +8,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from api.label_schemas import LabelIn, LabelsIn
 from api.problems import MEDIA_TYPE
-from api.schemas import EventIn, EventsIn, LabelIn, LabelsIn
+from api.schemas import EventIn, EventsIn
 
 _REF = "#/components/schemas/{model}"
 _BODIES = (EventIn, EventsIn, LabelIn, LabelsIn)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api.schemas import Realised, RealisedVersion
+from api.label_schemas import Realised, RealisedVersion
 from store import detectors
 from store.realised import Cell, cells
 from store.tables import DetectorVersionRow

@@ -40,7 +40,7 @@ def gap(
 def _from_api(url: str, detector: str, asked: dict[str, str]) -> Row:
     from pydantic import ValidationError
 
-    from api.schemas import Realised
+    from api.label_schemas import Realised
     from cli.rest import Rest
 
     rest = Rest(url)

@@ -27,7 +27,6 @@ class Signal(StrEnum):
 
 
 NOT_YET = (Mode.IMPROVED,)
-LATE = r"end|step:[1-9][0-9]{0,4}|clock:[1-9][0-9]{0,5}[smhd]"
 DATASET_HELP = "Folder NAME with NAME.npz or NAME.jsonl.gz, such a file, or the name of a set."
 
 
@@ -117,6 +116,8 @@ def _check_rule(
     control: Control | None, alarm: str | None, late: str | None, *, from_file: bool
 ) -> None:
     """Refuse what no configuration can make good."""
+    from detectors.config import LATE
+
     if control is Control.ONE_SIDED and alarm is None and not from_file:
         message = "a one-sided rule needs the label that may come early"
         raise typer.BadParameter(message, param_hint="--alarm")

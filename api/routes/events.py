@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
 from api.auth import needs
 from api.body import JsonBody
 from api.errors import Refused
 from api.handlers import RETRY_AFTER_S
 from api.intake import Ready, examine, split
-from api.metrics import RequestMetrics
+from api.metrics import MetricsDep
 from api.problems import Kind, Problem, ProblemItem
 from api.schemas import EventResult, EventsOut
 from api.services import Services, ServicesDep
@@ -50,11 +50,6 @@ def _ingest(services: ServicesDep) -> Ingest:
     return services.ingest
 
 
-def _metrics(request: Request) -> RequestMetrics:
-    metrics: RequestMetrics = request.app.state.request_metrics
-    return metrics
-
-
 @router.post(
     "",
     status_code=202,
@@ -71,7 +66,7 @@ def _metrics(request: Request) -> RequestMetrics:
 def add_events(
     ingest: Annotated[Ingest, Depends(_ingest)],
     services: ServicesDep,
-    metrics: Annotated[RequestMetrics, Depends(_metrics)],
+    metrics: MetricsDep,
     body: JsonBody,
 ) -> EventsOut:
     """Append one event, or up to 1000 as `{"events": [...]}`, and say what became of each.

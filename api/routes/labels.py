@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
 from api import cursors
@@ -16,11 +16,11 @@ from api.errors import Refused
 from api.fields import Cursor, Limit, Name
 from api.handlers import RETRY_AFTER_S
 from api.intake import split
+from api.label_schemas import LabelList, LabelResult, LabelsOut
 from api.labelling import keep_items, shown_label
-from api.metrics import RequestMetrics
+from api.metrics import MetricsDep
 from api.problems import Kind, Problem, ProblemItem
 from api.query import Unrepeated
-from api.schemas import LabelList, LabelResult, LabelsOut
 from api.services import ServicesDep
 from api.sessions import SessionDep
 from store import labels
@@ -47,11 +47,6 @@ _BODY = {
 }
 
 
-def _metrics(request: Request) -> RequestMetrics:
-    metrics: RequestMetrics = request.app.state.request_metrics
-    return metrics
-
-
 @router.post(
     "",
     dependencies=[needs(Scope.LABELS_WRITE)],
@@ -67,7 +62,7 @@ def _metrics(request: Request) -> RequestMetrics:
 def add_labels(
     services: ServicesDep,
     key: KeyDep,
-    metrics: Annotated[RequestMetrics, Depends(_metrics)],
+    metrics: MetricsDep,
     body: JsonBody,
 ) -> LabelsOut:
     """Store one label, or up to 1000 as `{"labels": [...]}`, and say what became of each.

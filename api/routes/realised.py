@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.auth import needs
 from api.errors import Refused
 from api.fields import Moment, Name
+from api.label_schemas import Realised
 from api.problems import Kind, Problem
 from api.query import Unrepeated
 from api.realised import report
-from api.schemas import Realised
 from api.sessions import SessionDep
 from store.keys import Scope
 

@@ -11,6 +11,7 @@ import torch
 from models.errors import TrainingError
 from models.frames import logmel
 from models.frames.augment import mask_bands, varied
+from models.parts import check_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,13 +114,7 @@ def lessons(
 
 def check(fit: LabelledStreams, tuning: LabelledStreams, options: LstmOptions) -> None:
     """Raise TrainingError if there is nothing to learn from, or not as `options` say."""
-    for part, name in ((fit, "fitting"), (tuning, "tuning")):
-        if not len(part):
-            message = f"the {name} part has no streams. Use a larger data set."
-            raise TrainingError(message)
-    if len(fit.classes) < 2:
-        message = f"the data has {len(fit.classes)} class; a classifier needs at least two."
-        raise TrainingError(message)
+    check_parts(fit, tuning)
     if options.frontend is not None:
         detail = logmel.fault(options.frontend, len(fit.channels))
         if detail is not None:

@@ -16,6 +16,7 @@ from models.online.lessons import Learned
 from models.online.options import RiverOptions
 from models.text import tokens
 from models.text.answer import Answer
+from models.text.word_files import read_words, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +30,6 @@ ARRAYS = ("counts", "streams", "waiting", "waiting_counts", "waiting_streams")
 
 MOST = 2**40
 """Of any count; sums of what is larger could pass beyond 64 bits."""
-
-Word = Annotated[str, Meta(min_length=1, max_length=tokens.LONGEST_WORD)]
 
 
 class RiverDescription(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,9 +50,8 @@ class RiverDescription(Struct, frozen=True, forbid_unknown_fields=True):
 def save(description: RiverDescription, learned: Learned, folder: Path) -> None:
     """Write the three files into `folder`, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((DESCRIPTION_FILE, description), (WORDS_FILE, list(learned.words))):
-        text = msgspec.json.format(msgspec.json.encode(content), indent=2)
-        (folder / name).write_bytes(text + b"\n")
+    write_json(folder / DESCRIPTION_FILE, description)
+    write_json(folder / WORDS_FILE, list(learned.words))
     arrays = {name: np.ascontiguousarray(getattr(learned, name)) for name in ARRAYS}
     (folder / COUNTS_FILE).write_bytes(save_tensors(arrays))
 
@@ -70,19 +68,11 @@ def load(folder: Path) -> tuple[RiverDescription, Learned]:
         raise ModelFileError(path, "its classes and offsets do not fit each other")
     if description.tokens != tokens.VERSION:
         raise ModelFileError(path, f"its words were cut by definition {description.tokens}")
-    words = _words(folder / WORDS_FILE)
+    words = read_words(folder / WORDS_FILE)
+    if list(words) != sorted(words):
+        raise ModelFileError(folder / WORDS_FILE, "its words are not in order")
     arrays = _arrays(folder / COUNTS_FILE, len(classes), len(words))
     return description, Learned(classes, words, **arrays)
-
-
-def _words(path: Path) -> tuple[str, ...]:
-    try:
-        words = msgspec.json.decode(path.read_bytes(), type=tuple[Word, ...])
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ModelFileError(path, f"not a list of words ({error})") from error
-    if list(words) != sorted(set(words)) or any(tokens.split([w]) != [w] for w in words):
-        raise ModelFileError(path, "not different words in order")
-    return words
 
 
 def _arrays(path: Path, n_classes: int, n_words: int) -> dict[str, NDArray[Any]]:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.errors import TrainingError
 from models.online.classifier import RiverClassifier
 from models.online.files import RiverDescription
 from models.online.lessons import Lessons, learn_all, nothing
 from models.online.values import value_table
+from models.parts import check_parts
 from models.text.ss3_train import Tuning
 from models.text.vocabulary import Vocabulary
 
@@ -34,13 +34,7 @@ def train(
     The first `horizon` steps of a stream are read. Raises TrainingError if there is nothing to
     learn from.
     """
-    for part, name in ((fit, "fitting"), (tuning, "tuning")):
-        if not len(part):
-            message = f"the {name} part has no streams. Use a larger data set."
-            raise TrainingError(message)
-    if len(fit.classes) < 2:
-        message = f"the data has {len(fit.classes)} class; a classifier needs at least two."
-        raise TrainingError(message)
+    check_parts(fit, tuning)
     lessons = Lessons(
         nothing(fit.classes), alpha=options.alpha, least_streams=options.least_streams
     )

@@ -15,6 +15,7 @@ from models.errors import ModelFileError
 from models.text import tokens
 from models.text.answer import Answer
 from models.text.options import Ss3Options
+from models.text.word_files import read_words, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,9 +59,8 @@ def save(
 ) -> None:
     """Write the three files into `folder`, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((DESCRIPTION_FILE, description), (WORDS_FILE, list(words))):
-        text = msgspec.json.format(msgspec.json.encode(content), indent=2)
-        (folder / name).write_bytes(text + b"\n")
+    write_json(folder / DESCRIPTION_FILE, description)
+    write_json(folder / WORDS_FILE, list(words))
     arrays = {"counts": np.ascontiguousarray(counts, dtype=np.int64)}
     (folder / COUNTS_FILE).write_bytes(save_tensors(arrays))
 
@@ -74,7 +74,7 @@ def load(folder: Path) -> tuple[Ss3Description, tuple[str, ...], NDArray[np.int6
         detail = f"not the description of an SS3 classifier ({error})"
         raise ModelFileError(path, detail) from error
     _check(description, path)
-    words = _load_words(folder / WORDS_FILE)
+    words = read_words(folder / WORDS_FILE)
     counts = _load_counts(folder / COUNTS_FILE, (len(description.classes), len(words)))
     return description, words, counts
 
@@ -92,20 +92,6 @@ def _check(description: Ss3Description, path: Path) -> None:
             f"definition {tokens.VERSION}"
         )
         raise ModelFileError(path, detail)
-
-
-def _load_words(path: Path) -> tuple[str, ...]:
-    word = Annotated[str, Meta(min_length=1, max_length=tokens.LONGEST_WORD)]
-    try:
-        words = msgspec.json.decode(path.read_bytes(), type=tuple[word, ...])
-    except (OSError, msgspec.MsgspecError) as error:
-        # Not the decoder's words beyond the place: a vocabulary is what people wrote.
-        raise ModelFileError(path, f"not a list of words ({error})") from error
-    if len(set(words)) != len(words):
-        raise ModelFileError(path, "a word stands in it twice")
-    if any(tokens.split([text]) != [text] for text in words):
-        raise ModelFileError(path, "it holds what is not one word")
-    return words
 
 
 def _load_counts(path: Path, shape: tuple[int, int]) -> NDArray[np.int64]:

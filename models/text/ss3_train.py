@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from scipy.optimize import minimize
 
-from models.errors import TrainingError
+from models.parts import check_parts
 from models.text.answer import DAMPINGS, MOST_SCALE, Answer, damped
 from models.text.counts import WordCounts
 from models.text.formula import confidence_table
@@ -55,7 +55,7 @@ def train(
     of it over its steps, half at its last. The same arguments give the same classifier. Raises
     TrainingError if there is nothing to learn from.
     """
-    _check(fit, tuning)
+    check_parts(fit, tuning)
     words, counts = _counted(fit, horizon)
     share = np.bincount(fit.labels, minlength=len(fit.classes)) + 1.0
     part = Tuning(tuning, horizon, np.log(share / share.sum()))
@@ -72,16 +72,6 @@ def train(
         classes=fit.classes, horizon=horizon, values=best[1], answer=best[2]
     )
     return Ss3Classifier(description, words, counts)
-
-
-def _check(fit: LabelledStreams, tuning: LabelledStreams) -> None:
-    for part, name in ((fit, "fitting"), (tuning, "tuning")):
-        if not len(part):
-            message = f"the {name} part has no streams. Use a larger data set."
-            raise TrainingError(message)
-    if len(fit.classes) < 2:
-        message = f"the data has {len(fit.classes)} class; a classifier needs at least two."
-        raise TrainingError(message)
 
 
 def _counted(fit: LabelledStreams, horizon: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:

@@ -14,6 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has none
 
 from models.errors import TrainingError
+from models.parts import check_parts
 from models.vitals.features import Features
 from models.vitals.flattening import flat
 from models.vitals.memory import Memory
@@ -82,13 +83,7 @@ def train(
 
 def _used(fit: LabelledStreams, tuning: LabelledStreams, options: TreesOptions) -> tuple[str, ...]:
     """Return the channels to look at, in the data's order; raises TrainingError."""
-    for part, name in ((fit, "fitting"), (tuning, "tuning")):
-        if not len(part):
-            message = f"the {name} part has no streams. Use a larger data set."
-            raise TrainingError(message)
-    if len(fit.classes) < 2:
-        message = f"the data has {len(fit.classes)} class; a classifier needs at least two."
-        raise TrainingError(message)
+    check_parts(fit, tuning)
     if unknown := [name for name in options.channels if name not in fit.channels]:
         message = (
             f"`channels` names {', '.join(unknown)}; the data has: {', '.join(fit.channels)}. "

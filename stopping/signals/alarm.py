@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stopping.signals.rounding import rounded
+from stopping.signals.memoryless import Memoryless
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from stopping.scores import FloatArray
-    from stopping.signals.protocol import State
 
 
-class Alarm:
+class Alarm(Memoryless):
     """The probability of one class, for one-sided rules; works with every classifier.
 
     Parameters
@@ -47,20 +43,7 @@ class Alarm:
             raise ValueError(message)
         self._alarm = alarm
 
-    def fields(self) -> Mapping[str, tuple[str, tuple[int, ...]]]:
-        """Return no field: the signal has no memory."""
-        return {}
-
-    def start(self, n: int) -> State:
-        """Return the empty state, whatever n."""
-        return {}
-
-    def update(
-        self,
-        state: State,
-        probs: FloatArray,
-        aux: Mapping[str, FloatArray],
-        t: NDArray[np.integer[Any]],
-    ) -> tuple[State, NDArray[np.float64]]:
-        """Return the state as it is and the readiness [n]."""
-        return dict(state), rounded(probs[:, self._alarm])
+    def readiness(self, probs: FloatArray, aux: Mapping[str, FloatArray]) -> FloatArray:
+        """Return the readiness [n]."""
+        found: FloatArray = probs[:, self._alarm]
+        return found
